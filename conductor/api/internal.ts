@@ -7,6 +7,14 @@ import { Query, type ApiRequest, type Method, type Route } from './route.ts'
 import { MAX_MINOR } from './versions.ts'
 import type { ViewParts } from './views.ts'
 
+export interface InternalBy {
+  readonly actor: Actor
+  readonly id: string
+  readonly nowMs: number
+  /** The generation that the node must still have for a verb; null: any. */
+  readonly generation: number | null
+}
+
 export interface InternalRequest {
   readonly method: Method
   readonly path: string
@@ -26,12 +34,12 @@ const NO_HTTP = new Proxy(
 export function internalRequests(
   routes: readonly Route[],
   view: ViewParts,
-): (request: InternalRequest, by: { actor: Actor; id: string; nowMs: number }) => Promise<void> {
+): (request: InternalRequest, by: InternalBy) => Promise<void> {
   const found = routes.map((route) => ({
     route,
     path: new RegExp(`^${route.path.replaceAll('.', '\\.').replace(/:(\w+)/g, '(?<$1>[^/]+)')}$`),
   }))
-  return async ({ method, path, body }, { actor, id, nowMs }) => {
+  return async ({ method, path, body }, { actor, id, nowMs, generation }) => {
     const match = found.find(({ route, path: pattern }) => route.method === method && pattern.test(path))
     if (!match) throw new Fault('object.missing', `there is no resource ${path}`)
     const { route } = match
@@ -45,6 +53,7 @@ export function internalRequests(
       actor,
       view,
       confirm: undefined,
+      ...(generation === null ? {} : { generation }),
       httpRequest: NO_HTTP,
       httpResponse: NO_HTTP,
     }

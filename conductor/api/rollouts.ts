@@ -1,18 +1,19 @@
 /** /rackward/v1/rollouts: a plan becomes a roll-out, which the conductor carries on; how far it is; pause, resume,
  *  cancel. */
-import { move } from '../../kit/arrows.ts'
-import type { Clock } from '../../kit/clock.ts'
-import { Fault } from '../../kit/fault.ts'
+import { findArrow, move } from '../../kit/arrows.ts'
+import { turn as othersTurn, type Clock } from '../../kit/clock.ts'
+import { Fault, isFault } from '../../kit/fault.ts'
 import type { Random } from '../../kit/random.ts'
-import { findArrow } from '../../kit/arrows.ts'
 import { newNode, type NodeRecord } from '../node/record.ts'
 import {
-  newObject,
+  addRollout,
+  addTurn,
+  countsOf,
   openRollouts,
   putRollout,
+  removeRollout,
   ROLLOUT,
   rolloutOf,
-  TURN,
   turnsOf,
   type KeptRollout,
 } from '../rollouts/kept.ts'
@@ -35,6 +36,8 @@ export interface RolloutRouteParts extends RouteParts {
 }
 
 const PATH = '/rackward/v1/rollouts'
+/** Nodes that are looked at before everybody else has a turn. */
+const AT_A_TIME = 50
 
 export const rolloutRoutes = (parts: RolloutRouteParts): DescribedRoute[] => [
   {
@@ -103,10 +106,10 @@ async function change(
   const rollout = await found(parts, request)
   if (!findArrow(ROLLOUT_TABLE.arrows, rollout.state, event))
     throw new Fault('object.conflict', `the roll-out is ${rollout.state}: it takes no "${event}"`)
-  const failed = (await turnsOf(parts.store, rollout.object.uuid)).filter(({ state }) => state === 'failed').length
+  const counts = event === 'pause' ? {} : countsOf(await turnsOf(parts.store, rollout.object.uuid))
   const patch = {
-    ...(event === 'resume' ? { forgiven: failed, why: null } : {}),
-    ...(event === 'cancel' ? { secrets: {}, why: `cancelled by ${request.actor.user}` } : {}),
+    ...(event === 'resume' ? { forgiven: counts.failed ?? 0, why: null } : {}),
+    ...(event === 'cancel' ? { counts, secrets: {}, why: `cancelled by ${request.actor.user}` } : {}),
     ...(event === 'pause' ? { why: `paused by ${request.actor.user}` } : {}),
   }
   return putRollout(parts.store, move(ROLLOUT_TABLE, rollout, { on: event, patch }), parts.clock.now())
@@ -125,28 +128,38 @@ async function begin(parts: RolloutRouteParts, request: ApiRequest): Promise<Kep
       `agreed/${kind}: ${nodes[0]} ${END_TEXTS[kind]}; agree to it for ${nodes.length} nodes`,
     )
 
-  // One at a time: two plans at once would not see each other.
-  return parts.turns.take('rollouts', async () => {
-    const other = (await openRollouts(parts.store)).find(({ site }) => site === plan.site)
-    if (other)
-      throw new Fault(
-        'object.conflict',
-        `the roll-out ${other.object.uuid} of the site ${plan.site} is ${other.state}: wait, or cancel it`,
-      )
-    for (const item of plan.items) await checkItem(parts, item)
-    await prune(parts)
-    return keep(parts, request, { plan, secrets })
-  })
+  const other = await openOf(parts, plan)
+  if (other) throw busy(plan, other)
+  const names = new Set(plan.items.map(({ node }) => node))
+  const uuids = new Set(plan.items.map(({ uuid, node }) => uuid ?? node))
+  if (names.size < plan.items.length || uuids.size < plan.items.length)
+    throw new Fault('input.invalid', 'plan/items: a node stands there twice; make a new plan')
+  for (const [i, item] of plan.items.entries()) {
+    if (i % AT_A_TIME === 0) await othersTurn()
+    await checkItem(parts, item)
+  }
+  await prune(parts)
+  return keep(parts, request, { plan, secrets })
 }
 
-/** Forgets the oldest ones that have ended, and turns of none. */
+const openOf = async ({ store }: RolloutRouteParts, { site }: Plan): Promise<KeptRollout | undefined> =>
+  (await openRollouts(store)).find((one) => one.site === site)
+
+/** One of a site at a time: two plans at once would not see each other. */
+const busy = ({ site }: Plan, other: KeptRollout | undefined): Fault =>
+  new Fault(
+    'object.conflict',
+    other
+      ? `the roll-out ${other.object.uuid} of the site ${site} is ${other.state}: wait, or cancel it`
+      : `the site ${site} has had another roll-out meanwhile; plan again`,
+  )
+
+/** Forgets the oldest ones that have ended. */
 async function prune({ store, rolloutsKept }: RolloutRouteParts): Promise<void> {
   const all = (await store.objects.every(ROLLOUT)).map(rolloutOf)
   const ended = all.filter(({ state }) => ROLLOUT_TABLE.final.includes(state))
-  for (const { object } of ended.slice(0, Math.max(0, ended.length - rolloutsKept + 1))) {
-    await store.objects.remove(ROLLOUT, object.uuid)
-    for (const turn of await turnsOf(store, object.uuid)) await store.objects.remove(TURN, turn.object.uuid)
-  }
+  for (const { object } of ended.slice(0, Math.max(0, ended.length - rolloutsKept + 1)))
+    await removeRollout(store, object.uuid)
 }
 
 /** Refuses what has changed since the plan was made, and what would be erased although the plan says otherwise. */
@@ -156,6 +169,9 @@ async function checkItem({ store, nodes }: RolloutRouteParts, item: PlanItem): P
     throw new Fault('object.conflict', `${item.node}: it was enrolled since the plan was made; plan again`)
   if (item.uuid !== null && (!node || (await rackNode({ store, nodes }, node)).fingerprint !== item.fingerprint))
     throw new Fault('object.conflict', `${item.node}: it has changed since the plan was made; plan again`)
+  // What is agreed to is agreed to by name.
+  if (node && node.name !== item.node)
+    throw new Fault('input.invalid', `plan/items: the node ${item.uuid} is not ${item.node}; make a new plan`)
   const hides = item.stages.some((stage) => stage.do === 'verb' && stage.verb === 'provide' && stage.erases === false)
   if (hides && nodes.cleanSteps(asPlanned(item, node)).length > 0)
     throw new Fault('input.invalid', `plan/items: ${item.node} is cleaned by itself, which the plan does not say`)
@@ -173,29 +189,17 @@ function asPlanned({ stages }: PlanItem, node: NodeRecord | undefined): NodeReco
   return { ...(node ?? newNode({ uuid: '', driver: '' }, 0)), automatedClean }
 }
 
-/** The turns first: a roll-out without all of them never begins. */
+/** The roll-out first, which holds the site; it runs when all of its nodes are stored. */
 async function keep(
-  { store, clock, random }: RolloutRouteParts,
+  parts: RolloutRouteParts,
   request: ApiRequest,
   { plan, secrets }: { plan: Plan; secrets: Readonly<Record<string, string>> },
 ): Promise<KeptRollout> {
-  const nowMs = clock.now()
-  const uuid = random.uuid()
-  for (const [position, item] of plan.items.entries()) {
-    const turn: NodeTurn = {
-      state: 'waiting',
-      position,
-      item,
-      stage: 0,
-      nodeUuid: item.uuid ?? random.uuid(),
-      mark: null,
-      why: null,
-    }
-    await store.objects.add(newObject({ kind: TURN, uuid: random.uuid(), body: { ...turn, type: uuid }, nowMs }))
-  }
+  const { store, clock, random } = parts
+  const at = { uuid: random.uuid(), nowMs: clock.now() }
   const { user, role, project } = request.actor
   const body = {
-    state: 'running',
+    state: 'preparing',
     roll: plan.roll,
     forgiven: 0,
     canariesDoneAtMs: null,
@@ -203,30 +207,39 @@ async function keep(
     site: plan.site,
     hash: plan.hash,
     by: { user, role, project },
-    secrets: Object.fromEntries(plan.secrets.map((name) => [name, secrets[name]])),
+    secrets: Object.fromEntries(plan.secrets.map((name) => [name, secrets[name] ?? ''])),
+    counts: null,
+  } as const
+  const rollout = await addRollout(store, body, at).catch(async (error: unknown) => {
+    throw isFault(error, 'object.conflict') ? busy(plan, await openOf(parts, plan)) : error
+  })
+  try {
+    await keepTurns(parts, plan, at)
+    return await putRollout(store, move(ROLLOUT_TABLE, rollout, { on: 'begin', patch: {} }), clock.now())
+  } catch (error) {
+    await removeRollout(store, at.uuid)
+    throw isFault(error, 'store.moved')
+      ? new Fault('object.conflict', 'the roll-out was cancelled before it began', { cause: error })
+      : error
   }
-  const object = newObject({ kind: ROLLOUT, uuid, body, nowMs })
-  await store.objects.add(object)
-  return rolloutOf(object)
+}
+
+async function keepTurns(
+  { store, random }: RolloutRouteParts,
+  { items }: Plan,
+  { uuid: rolloutUuid, nowMs }: { uuid: string; nowMs: number },
+): Promise<void> {
+  const first = { state: 'waiting', stage: 0, mark: null, why: null } as const
+  for (const [position, item] of items.entries()) {
+    if (position % AT_A_TIME === 0) await othersTurn()
+    const turn: NodeTurn = { ...first, position, item, nodeUuid: item.uuid ?? random.uuid() }
+    await addTurn(store, turn, { uuid: random.uuid(), rolloutUuid, nowMs })
+  }
 }
 
 async function viewOf({ store }: RolloutRouteParts, rollout: KeptRollout, whole = false): Promise<RolloutView> {
   const { object } = rollout
-  const turns = (await turnsOf(store, object.uuid)).toSorted((a, b) => a.position - b.position)
-  const counts: Record<string, number> = {}
-  for (const { state } of turns) counts[state] = (counts[state] ?? 0) + 1
-  const nodes = turns.map(({ item, nodeUuid, state, stage, why }) => {
-    const now = item.stages[stage]
-    return {
-      node: item.node,
-      uuid: nodeUuid,
-      state,
-      stage,
-      stages: item.stages.length,
-      doing: state === 'running' && now ? (now.do === 'verb' ? now.verb : now.do) : null,
-      why,
-    }
-  })
+  const turns = rollout.counts && !whole ? [] : await turnsOf(store, object.uuid)
   return {
     id: object.uuid,
     site: rollout.site,
@@ -236,7 +249,20 @@ async function viewOf({ store }: RolloutRouteParts, rollout: KeptRollout, whole 
     plan: rollout.hash,
     created_at: time(object.createdAtMs),
     updated_at: time(object.updatedAtMs),
-    counts,
-    ...(whole ? { nodes } : {}),
+    counts: { ...(rollout.counts ?? countsOf(turns)) },
+    ...(whole ? { nodes: turns.toSorted((a, b) => a.position - b.position).map(nodeView) } : {}),
+  }
+}
+
+function nodeView({ item, nodeUuid, state, stage, why }: NodeTurn) {
+  const now = item.stages[stage]
+  return {
+    node: item.node,
+    uuid: nodeUuid,
+    state,
+    stage,
+    stages: item.stages.length,
+    doing: state === 'running' && now ? (now.do === 'verb' ? now.verb : now.do) : null,
+    why,
   }
 }

@@ -23,6 +23,8 @@ export interface ApiRequest {
   readonly view: ViewParts
   /** "X-Rackward-Confirm": the name of a host whose guests the request may end. */
   readonly confirm: string | undefined
+  /** The generation that the node must still have for a verb; undefined: any. */
+  readonly generation?: number
   readonly httpRequest: Request
   readonly httpResponse: Response
 }

@@ -13,7 +13,7 @@ import type { Verb } from './workflow/arrows.ts'
 import type { FakeHardware } from '../fake/state.ts'
 import { hardwareOf } from '../fake/steps.ts'
 import { usesAgent } from './policy/drivers.ts'
-import { checkDriver, checkRemove, checkUpdate, checkVerb, locked } from './policy/guards.ts'
+import { checkDriver, checkGeneration, checkRemove, checkUpdate, checkVerb, locked } from './policy/guards.ts'
 import { checkSources, type SourceRules } from './policy/instance-source.ts'
 import { checkFirmwareTarget } from './policy/firmware-target.ts'
 import { checkInterfaces, interfaceOf, managementOf, unsupported, type InterfaceName } from './policy/interfaces.ts'
@@ -66,6 +66,8 @@ export interface ProvisionExtra extends PlanRequest {
   readonly rescuePassword?: string
   /** Throws when the request's version does not know abort in this state. */
   readonly abortSince?: (state: State) => void
+  /** The verb is refused when another one has been taken since this generation. */
+  readonly generation?: number
 }
 
 /** An agent asks for orders at least every 20 s; one that did not is not counted on. */
@@ -211,6 +213,7 @@ export class NodeService {
       const drive = content === undefined ? {} : { configDrive: await keep(content) }
       // The patch is made from the record as it is then: an instance_info that was changed meanwhile stays.
       return worker.dispatch(node.uuid, (now) => {
+        checkGeneration(now, extra.generation)
         const patch = { ...this.patchFor(verb, now, { rescueHash }), ...drive }
         checkNodeSize(
           { ...now, ...patch, workflow: { ...now.workflow, steps: plan } },
@@ -260,11 +263,8 @@ export class NodeService {
       throw new Fault('input.invalid', `parent_node: there is no node ${JSON.stringify(node.parentNode)}`)
   }
 
-  private isWarm(node: NodeRecord): boolean {
-    return (
-      node.agent !== null && this.parts.clock.now() - this.parts.sightings.look(node.uuid).agentAtMs < AGENT_ALIVE_MS
-    )
-  }
+  private isWarm = ({ agent, uuid }: NodeRecord): boolean =>
+    agent !== null && this.parts.clock.now() - this.parts.sightings.look(uuid).agentAtMs < AGENT_ALIVE_MS
 
   private patchFor(verb: Verb, node: NodeRecord, extra: { rescueHash: string | undefined }): Partial<NodeRecord> {
     const nowMs = this.parts.clock.now()

@@ -1,13 +1,16 @@
 /** Roll-outs and their turns in the store, as objects: each change of one is compared with what it was. */
+import { turn as othersTurn } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import * as z from 'zod'
 import type { Actor } from '../api/auth.ts'
 import type { ObjectRecord, Store } from '../store/port.ts'
+import { ROLLOUT_TABLE } from './states.ts'
 import type { Rollout, NodeTurn } from './step.ts'
 
 export const ROLLOUT = 'rollout'
 export const TURN = 'rollout turn'
-const PAGE = { limit: 1_000, sortKey: 'id', descending: false } as const
+/** Along the index of `type`, so that turns of other roll-outs cost nothing. */
+const PAGE = { limit: 200, sortKey: 'type', descending: false } as const
 
 export interface KeptRollout extends Rollout {
   readonly site: string
@@ -15,6 +18,8 @@ export interface KeptRollout extends Rollout {
   readonly by: Actor
   /** Sealed by the store; gone when the roll-out has ended. */
   readonly secrets: Readonly<Record<string, string>>
+  /** Nodes by their state when it ended. */
+  readonly counts: Readonly<Record<string, number>> | null
   readonly object: ObjectRecord
 }
 
@@ -29,10 +34,22 @@ export function rolloutOf(object: ObjectRecord): KeptRollout {
     throw new Fault('store.damaged', `the roll-out ${object.uuid} cannot be read`)
   return { ...(object.body as unknown as Omit<KeptRollout, 'object'>), object }
 }
-const turnOf = (object: ObjectRecord): KeptTurn => ({ ...(object.body as unknown as Omit<KeptTurn, 'object'>), object })
+
+/** A config drive stands in an item: it is sealed in the store, as the drives of nodes are. */
+const turnBody = ({ item, ...rest }: NodeTurn, rolloutUuid: unknown) => ({
+  ...rest,
+  secret_item: item,
+  type: rolloutUuid,
+})
+function turnOf(object: ObjectRecord): KeptTurn {
+  const { secret_item: item, ...rest } = object.body
+  return { ...(rest as unknown as Omit<NodeTurn, 'item'>), item: item as NodeTurn['item'], object }
+}
+
+const isOpen = ({ state }: Pick<Rollout, 'state'>): boolean => !ROLLOUT_TABLE.final.includes(state)
 
 export const openRollouts = async (store: Store): Promise<KeptRollout[]> =>
-  (await store.objects.every(ROLLOUT)).map(rolloutOf).filter(({ state }) => state !== 'done' && state !== 'cancelled')
+  (await store.objects.every(ROLLOUT)).map(rolloutOf).filter(isOpen)
 
 /** The turns of a roll-out; `type` is the field that lists of objects can look for. */
 export async function turnsOf(store: Store, rolloutUuid: string): Promise<KeptTurn[]> {
@@ -43,22 +60,51 @@ export async function turnsOf(store: Store, rolloutUuid: string): Promise<KeptTu
     turns.push(...found.map(turnOf))
     marker = found.at(-1)?.uuid
     if (found.length < PAGE.limit || marker === undefined) return turns
+    await othersTurn()
   }
 }
 
 export async function putRollout(store: Store, next: KeptRollout, nowMs: number): Promise<KeptRollout> {
   const { object, ...body } = next
-  return rolloutOf(await store.objects.put({ ...object, updatedAtMs: nowMs, body: { ...body } }))
+  const uniqueKey = isOpen(next) ? next.site : null
+  return rolloutOf(await store.objects.put({ ...object, uniqueKey, updatedAtMs: nowMs, body: { ...body } }))
 }
 
 export async function putTurn(store: Store, next: KeptTurn, nowMs: number): Promise<KeptTurn> {
-  const { object, ...body } = next
-  return turnOf(await store.objects.put({ ...object, updatedAtMs: nowMs, body: { ...body, type: object.body.type } }))
+  const { object, ...turn } = next
+  return turnOf(await store.objects.put({ ...object, updatedAtMs: nowMs, body: turnBody(turn, object.body.type) }))
 }
 
-export const newObject = (
-  given: Pick<ObjectRecord, 'kind' | 'uuid' | 'body'> & { readonly nowMs: number },
-): ObjectRecord => ({
+/** Throws `object.conflict` while the site has another one that has not ended, whichever conductor took it. */
+export async function addRollout(
+  store: Store,
+  body: Omit<KeptRollout, 'object'>,
+  { uuid, nowMs }: { uuid: string; nowMs: number },
+): Promise<KeptRollout> {
+  const object = { ...newObject({ kind: ROLLOUT, uuid, body: { ...body }, nowMs }), uniqueKey: body.site }
+  await store.objects.add(object)
+  return rolloutOf(object)
+}
+
+export const addTurn = (
+  store: Store,
+  turn: NodeTurn,
+  { uuid, rolloutUuid, nowMs }: { uuid: string; rolloutUuid: string; nowMs: number },
+): Promise<void> => store.objects.add(newObject({ kind: TURN, uuid, body: turnBody(turn, rolloutUuid), nowMs }))
+
+/** The turns first: what is left after an interruption is still known as a roll-out. */
+export async function removeRollout(store: Store, rolloutUuid: string): Promise<void> {
+  for (const turn of await turnsOf(store, rolloutUuid)) await store.objects.remove(TURN, turn.object.uuid)
+  await store.objects.remove(ROLLOUT, rolloutUuid)
+}
+
+export function countsOf(turns: readonly Pick<NodeTurn, 'state'>[]): Record<string, number> {
+  const counts: Record<string, number> = {}
+  for (const { state } of turns) counts[state] = (counts[state] ?? 0) + 1
+  return counts
+}
+
+const newObject = (given: Pick<ObjectRecord, 'kind' | 'uuid' | 'body'> & { readonly nowMs: number }): ObjectRecord => ({
   kind: given.kind,
   uuid: given.uuid,
   version: 0,

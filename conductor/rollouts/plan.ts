@@ -90,11 +90,14 @@ export const Roll = z.strictObject({
 })
 export type Roll = z.infer<typeof Roll>
 
+/** Nodes of a plan. */
+export const MAX_ITEMS = 10_000
+
 export const Plan = z.strictObject({
   version: z.literal(1),
   site: z.string().min(1).max(255),
   /** In the order of the roll-out. */
-  items: z.array(PlanItem),
+  items: z.array(PlanItem).max(MAX_ITEMS),
   /** Nodes that are not touched although they are not as wanted, and why. */
   refused: z.array(z.strictObject({ node: z.string(), why: z.string() })),
   /** What is there and in the file no more, or was changed by others: left alone. */
@@ -161,7 +164,8 @@ export type Agreed = Readonly<Partial<Record<EndKind, readonly string[]>>>
 /** What of a plan is not agreed to: kind -> nodes. Empty: all is. */
 export function unagreed(plan: Pick<Plan, 'items'>, agreed: Agreed): Partial<Record<EndKind, string[]>> {
   const open: Partial<Record<EndKind, string[]>> = {}
+  const names = new Map(END_KINDS.map((kind) => [kind, new Set(agreed[kind])]))
   for (const item of plan.items)
-    for (const kind of endsOf(item)) if (!agreed[kind]?.includes(item.node)) (open[kind] ??= []).push(item.node)
+    for (const kind of endsOf(item)) if (!names.get(kind)?.has(item.node)) (open[kind] ??= []).push(item.node)
   return open
 }

@@ -41,14 +41,15 @@ export function requestOf(
     case 'remove port':
       return { method: 'delete', path: `/v1/ports/${stage.uuid}` }
     case 'raid':
-      return { method: 'put', path: `${node}/states/raid`, body: stage.target }
+      return { method: 'put', path: `${node}/states/raid`, body: filled(stage.target) }
     case 'delete':
       return { method: 'delete', path: node }
     case 'verb':
       return {
         method: 'put',
         path: `${node}/states/provision`,
-        body: { target: stage.verb, ...(filled(stage.arguments ?? {}) as object) },
+        // Last: what a plan was agreed to for is its verb.
+        body: { ...(filled(stage.arguments ?? {}) as object), target: stage.verb },
       }
   }
 }

@@ -1,13 +1,20 @@
 /** The states of a roll-out and of each node in it, with every way between them. */
 import type { Table } from '../../kit/arrows.ts'
 
-export type RolloutState = 'running' | 'paused' | 'stopped' | 'done' | 'cancelled'
-export type RolloutEvent = 'pause' | 'resume' | 'failures' | 'finish' | 'cancel'
+export type RolloutState = 'preparing' | 'running' | 'paused' | 'stopped' | 'done' | 'cancelled'
+export type RolloutEvent = 'begin' | 'pause' | 'resume' | 'failures' | 'finish' | 'cancel'
 
 export const ROLLOUT_TABLE: Table<RolloutState, RolloutEvent> = {
-  first: ['running'],
+  first: ['preparing'],
   final: ['done', 'cancelled'],
   arrows: [
+    { from: 'preparing', on: 'begin', to: 'running', because: 'all of its nodes are stored' },
+    {
+      from: 'preparing',
+      on: 'cancel',
+      to: 'cancelled',
+      because: 'whoever stored it ended, or an operator gives it up',
+    },
     { from: 'running', on: 'pause', to: 'paused', because: 'an operator wants to look first' },
     { from: 'paused', on: 'resume', to: 'running', because: 'an operator has looked' },
     { from: 'running', on: 'failures', to: 'stopped', because: 'as many nodes failed as stop a roll-out' },

@@ -36,7 +36,8 @@ export function deedsOf<T extends NodeTurn>(rollout: Rollout, turns: readonly T[
   if (rollout.state !== 'running') return []
   const { roll } = rollout
   const failed = turns.filter(({ state }) => state === 'failed')
-  const isCanary = ({ item }: NodeTurn) => roll.canaries.includes(item.node)
+  const canaries = new Set(roll.canaries)
+  const isCanary = ({ item }: NodeTurn) => canaries.has(item.node)
   const failedCanary = failed.find(isCanary)
   if (failedCanary && rollout.forgiven < failed.length)
     return [{ do: 'stop', why: `the canary ${failedCanary.item.node} failed: ${failedCanary.why}` }]

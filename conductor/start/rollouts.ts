@@ -33,7 +33,7 @@ export async function startRollouts(context: Context, parts: RolloutsParts): Pro
       clock,
       log,
       actorOf,
-      send: (request, { actor, id }) => send(request, { actor, id, nowMs: clock.now() }),
+      send: (request, by) => send(request, { ...by, nowMs: clock.now() }),
       fingerprintOf: async (node) => (await rackNode({ store, nodes }, node)).fingerprint,
     })
   // With the allocations: a conductor of the version before knows no other duty for what users ordered.

@@ -28,6 +28,7 @@ export const OBJECT_FIELDS =
 export const SECRET_PARTS: Readonly<Record<string, readonly string[]>> = {
   'volume target': ['properties'],
   rollout: ['secrets'],
+  'rollout turn': ['secret_item'],
 }
 const mayHoldSecrets = (kind: string): boolean => Object.hasOwn(SECRET_PARTS, kind)
 const placeOf = (object: { readonly kind: string; readonly uuid: string }) => `${object.kind} ${object.uuid}`

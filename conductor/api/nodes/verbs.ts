@@ -90,7 +90,12 @@ export function stateRoutes(parts: StateParts): Route[] {
         const node = await nodeOf(parts, request)
         if (!OF_LESSEE.has(verb)) mustOwn(request.actor, node, `target ${verb}`)
         await allow(request, node, verb)
-        const asked = nodes.provision(node.uuid, verb, { ...extra, mayUseChild: mayUseChild(request) })
+        const { generation } = request
+        const asked = nodes.provision(node.uuid, verb, {
+          ...extra,
+          ...(generation === undefined ? {} : { generation }),
+          mayUseChild: mayUseChild(request),
+        })
         const taken = await asked.catch((error: unknown) => {
           throw standing(request.actor, node) === 'lessee' ? veilRefusal(error, node) : error
         })

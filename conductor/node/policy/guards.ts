@@ -95,6 +95,12 @@ export function checkRemove(node: NodeRecord): void {
     )
 }
 
+/** For who has decided on an older record: a verb that was taken since then is not sent once more. */
+export function checkGeneration({ uuid, workflow }: NodeRecord, expected: number | undefined): void {
+  if (expected !== undefined && workflow.generation !== expected)
+    throw new Fault('object.conflict', `node ${uuid} was sent another verb meanwhile`)
+}
+
 /** Verbs that a node in maintenance refuses, unless the maintenance came with a fault that the verb ends. */
 const NOT_IN_MAINTENANCE: ReadonlySet<Verb> = new Set(['deploy', 'rebuild', 'clean', 'service', 'rescue', 'unrescue'])
 

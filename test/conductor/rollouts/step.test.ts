@@ -38,7 +38,7 @@ const rollout = (more: Partial<Rollout['roll']> = {}, head: Partial<Rollout> = {
 
 test('the tables are whole', () => {
   expect(
-    tableFlaws(ROLLOUT_TABLE.arrows, ['running', 'paused', 'stopped', 'done', 'cancelled'], ROLLOUT_TABLE),
+    tableFlaws(ROLLOUT_TABLE.arrows, ['preparing', 'running', 'paused', 'stopped', 'done', 'cancelled'], ROLLOUT_TABLE),
   ).toEqual([])
   expect(tableFlaws(TURN_TABLE.arrows, ['waiting', 'running', 'done', 'failed'], TURN_TABLE)).toEqual([])
 })
