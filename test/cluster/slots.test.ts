@@ -99,10 +99,13 @@ test('groups do not share nodes, and a group without a living conductor is seen'
   await has(a, SLOTS, 'row-1')
   await has(b, SLOTS, 'row-2')
   expect([mine(a, 'row-2'), mine(a), mine(b, 'row-1')]).toEqual([[], [], []])
-  const holderOf = (conductorGroup: string) => a.owner.holderOf({ uuid: uuid(1), conductorGroup })
+  // As who hands them on has them.
+  const { holderOf: holder, elsewhere } = a.owner
+  const holderOf = (conductorGroup: string) => holder({ uuid: uuid(1), conductorGroup })
   await until(() => holderOf('row-2')?.hostname === 'b', { what: 'the holder', timeoutMs: 10_000 })
   expect(holderOf('row-1')).toEqual({ hostname: 'a', living: 1 })
   expect(holderOf('row-3')).toEqual({ hostname: null, living: 0 })
+  expect(elsewhere({ uuid: uuid(1), conductorGroup: 'row-2' })).toEqual(['b'])
 })
 
 test('what a lost slot still writes is refused and changes nothing, and so is its next command to a BMC', async () => {

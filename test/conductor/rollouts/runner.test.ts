@@ -2,6 +2,10 @@
  *  up, and nothing secret stands where it can be read. */
 import { readFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
+import { internalRequests } from '../../../conductor/api/internal.ts'
+import { stateRoutes } from '../../../conductor/api/nodes/verbs.ts'
+import { NodeService } from '../../../conductor/node/service.ts'
+import { Turns } from '../../../kit/turns.ts'
 import { checkGeneration } from '../../../conductor/node/policy/guards.ts'
 import { addRollout, ROLLOUT, TURN } from '../../../conductor/rollouts/kept.ts'
 import { requestOf, type StageRequest } from '../../../conductor/rollouts/requests.ts'
@@ -75,6 +79,37 @@ test('a conductor that stands still before a send, and one that goes on instead:
   await next.round()
   expect(await api.show(id)).toMatchObject({ state: 'done', counts: { done: 1 } })
   expect((await store.node(nodes[0]?.uuid ?? ''))?.workflow.generation).toBe(1)
+})
+
+test('a verb of a roll-out is refused by a node that has taken another one since its generation was recorded', async () => {
+  const { store } = await openStore()
+  const node = await addNode(store, 'r1-u1')
+  const taken = { ...node, workflow: { ...node.workflow, generation: 1 } }
+  const worker = { dispatch: async (_: string, make: (now: typeof node) => unknown) => make(taken) }
+  const sightings = { look: () => ({ agentAtMs: 0 }) }
+  const limits = { recordBytes: 1_000_000 }
+  const nodes = new NodeService({ store, worker, sightings, limits, clock: systemClock } as never)
+  const send = internalRequests(stateRoutes({ nodes, store, turns: new Turns(), interlock: undefined }), {
+    conductor: 'a',
+    holderOf: () => undefined,
+    base: '',
+  } as never)
+  const request = {
+    method: 'put',
+    path: `/v1/nodes/${node.uuid}/states/provision`,
+    body: { target: 'manage' },
+  } as const
+  const by = { actor: { user: 'boss', role: 'admin', project: null }, id: 'x', nowMs: 0 } as const
+  await expect(send(request, { ...by, generation: 0 })).rejects.toThrow('was sent another verb meanwhile')
+  await send(request, { ...by, generation: 1 })
+  await send(request, { ...by, generation: null })
+  await expect(send(request, { ...by, actor: { ...by.actor, role: 'reader' }, generation: 1 })).rejects.toThrow(
+    'reader',
+  )
+  const confined = { ...by.actor, project: 'blue' }
+  await expect(send(request, { ...by, actor: confined, generation: 1 })).rejects.toMatchObject({
+    code: 'object.missing',
+  })
 })
 
 test('nodes of a roll-out are read once, not in each round', async () => {
