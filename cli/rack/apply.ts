@@ -63,7 +63,13 @@ async function readPlan(path: string, file: string) {
   }
   // The file says where secrets are; a plan holds their names alone.
   if (result.data.secrets.length === 0) return { plan: result.data, rack: NO_SECRETS, directory: '.' }
-  return { plan: result.data, ...(await readRack(file)) }
+  const read = await readRack(file)
+  if (read.rack.site !== result.data.site)
+    throw new CliError(
+      'usage',
+      `${file} is of the site ${read.rack.site}, and ${path} of ${said(result.data.site)}: its secrets are others; name its file with -f`,
+    )
+  return { plan: result.data, ...read }
 }
 
 const NO_SECRETS = {

@@ -38,7 +38,7 @@ export function fieldsDifference({ node, wanted, secretDiffers, whence }: Fields
   for (const [field, value] of Object.entries(wanted)) {
     const now = node.fields[field]
     if (isPlaceholder(value)) {
-      if (now === MASK && !secretDiffers(field)) continue
+      if (now !== undefined && !secretDiffers(field)) continue
       says.push(`~ ${field}  ${now === undefined ? 'is set' : 'differs'} (secret ${value.$secret})${whence(field)}`)
     } else {
       if (isDeepStrictEqual(now ?? null, value)) continue

@@ -48,6 +48,8 @@ export async function readLocated(text: string, file: string): Promise<LocatedMa
   const [document] = parsed
   const [error] = document?.errors ?? []
   if (error) throw refused(placeOf(error.pos[0]), `${firstLine(error.message)}; correct the YAML here`)
+  if (document?.directives?.yaml.version === '1.1')
+    throw refused(start, 'YAML 1.1 reads 0777, yes and 12:30 otherwise than YAML 1.2; remove the line %YAML')
   let values = 0
   const root = convert(document?.contents ?? null, 0, start)
   if (root.kind !== 'map') throw refused(root.at, 'a rack file is a map that begins with "version: 1"')
@@ -75,7 +77,7 @@ export async function readLocated(text: string, file: string): Promise<LocatedMa
     if (isSeq(node)) return { kind: 'list', at, items: node.items.map((item) => convert(item, depth + 1, at)) }
     if (isMap(node)) return { kind: 'map', at, entries: entriesOf(node.items, { depth, at }) }
     const value = isScalar(node) ? node.value : null
-    if (typeof value === 'bigint' || (typeof value === 'number' && !Number.isFinite(value)))
+    if (typeof value === 'bigint' || (typeof value === 'number' && !isExact(value)))
       throw refused(at, 'this number is too large; put it in quotes')
     if (value !== null && !['string', 'number', 'boolean'].includes(typeof value))
       throw refused(at, 'this value is neither text, number, true, false nor null; put it in quotes')
@@ -92,12 +94,17 @@ export async function readLocated(text: string, file: string): Promise<LocatedMa
       if (key.kind !== 'scalar' || key.value === null) throw refused(key.at, 'a key is a plain text')
       const name = String(key.value)
       if (name === '<<') throw refused(key.at, 'the merge key << is refused; write a profile, and name it in "use"')
+      if (name === '__proto__') throw refused(key.at, 'the key __proto__ is refused; take another name')
       if (entries.has(name)) throw refused(key.at, `the key ${JSON.stringify(name)} stands here twice; remove one`)
       entries.set(name, { keyAt: key.at, value: convert(pair.value, depth + 1, key.at) })
     }
     return entries
   }
 }
+
+/** An integer that is not is another one than the file says. */
+const isExact = (value: number): boolean =>
+  Number.isFinite(value) && (!Number.isInteger(value) || Number.isSafeInteger(value))
 
 const isCommonTag = (tag: string) => /^tag:yaml\.org,2002:(str|int|float|bool|null|map|seq)$/.test(tag)
 

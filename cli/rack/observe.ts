@@ -2,7 +2,6 @@
 import { readFile, stat } from 'node:fs/promises'
 import { resolve as resolvePath } from 'node:path'
 import type { RackNode, RackPage } from '../../conductor/api/rack-schemas.ts'
-import { MASK } from '../../conductor/api/views.ts'
 import { CliError } from '../error.ts'
 import type { Api } from '../server.ts'
 import { placeText } from './located.ts'
@@ -62,7 +61,7 @@ async function compareSecrets(
   const byName = new Map(nodes.map((node) => [node.name, node]))
   const places = rack.nodes.flatMap((wanted) =>
     Object.entries(fieldsOf(wanted)).flatMap(([field, value]) =>
-      isPlaceholder(value) && byName.get(wanted.name)?.fields[field] === MASK
+      isPlaceholder(value) && byName.get(wanted.name)?.fields[field] !== undefined
         ? [{ node: wanted.name, field, secret: value.$secret }]
         : [],
     ),

@@ -190,23 +190,31 @@ export const secretName = (located: Located): string | undefined => {
   return name?.kind === 'scalar' && typeof name.value === 'string' ? name.value : undefined
 }
 
+/** What every reader of the node is shown takes no secret, and what is not compared takes none. */
+const maySecret = ([field, ...key]: readonly string[]): boolean =>
+  field === 'configdrive' || (field === 'driver_info' && key.length === 1)
+
 function checkSecrets(located: Located, check: SecretCheck): void {
+  const { path } = check
   const name = secretName(located)
   if (name !== undefined) {
     if (!Object.hasOwn(check.secrets, name))
-      throw refused(located.at, `${check.path.join('/')}: there is no secret ${name}; write it under "secrets"`)
+      throw refused(located.at, `${path.join('/')}: there is no secret ${name}; write it under "secrets"`)
+    if (!maySecret(path))
+      throw refused(
+        located.at,
+        `${path.join('/')}: it would be shown to all readers of the node; secrets stand in driver_info/KEY and configdrive`,
+      )
     return
   }
-  if (located.kind === 'list') for (const item of located.items) checkSecrets(item, check)
+  const isSecret = path.some(isSecretKey) && (path[0] === 'driver_info' || isSecretKey(path.at(-1) ?? ''))
+  if (isSecret && located.kind === 'scalar' && located.value !== null && located.value !== '')
+    throw refused(
+      located.at,
+      `${path.join('/')}: secrets are not written here; write { secret: NAME }, and NAME under "secrets"`,
+    )
+  if (located.kind === 'list')
+    for (const [i, item] of located.items.entries()) checkSecrets(item, { ...check, path: [...path, String(i)] })
   if (located.kind !== 'map') return
-  for (const [key, { value }] of located.entries) {
-    const path = [...check.path, key]
-    const isInline = value.kind === 'scalar' && value.value !== null && value.value !== ''
-    if (isInline && isSecretKey(key))
-      throw refused(
-        value.at,
-        `${path.join('/')}: secrets are not written here; write { secret: NAME }, and NAME under "secrets"`,
-      )
-    checkSecrets(value, { ...check, path })
-  }
+  for (const [key, { value }] of located.entries) checkSecrets(value, { ...check, path: [...path, key] })
 }

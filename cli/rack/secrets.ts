@@ -42,8 +42,8 @@ async function readOne(
     return value
   }
   if ('file' in source) return (await readPrivateFile(resolve(directory, source.file))).trimEnd()
-  const { code, stdout } = await run(source.exec, { timeoutMs: EXEC_TIMEOUT_MS })
+  const { code, stdout } = await run(source.exec, { timeoutMs: EXEC_TIMEOUT_MS, cwd: directory })
   // What it printed may be a part of the secret.
   if (code !== 0) throw new Error(`${source.exec[0]} ended with ${code}; run it by hand to see why`)
-  return stdout.split('\n')[0] ?? ''
+  return stdout.split(/\r?\n/)[0] ?? ''
 }

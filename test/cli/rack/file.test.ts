@@ -7,6 +7,7 @@ import { loadRack } from '../../../cli/rack/load.ts'
 import { readLocated } from '../../../cli/rack/located.ts'
 import { expandRange, fill, foldNames } from '../../../cli/rack/ranges.ts'
 import { resolve } from '../../../cli/rack/resolve.ts'
+import { readSecrets } from '../../../cli/rack/secrets.ts'
 
 const HEAD = 'version: 1\nsite: lab\n'
 const read = async (text: string) => resolve(await readLocated(text, 'rack.yaml'))
@@ -49,6 +50,30 @@ const WRONG: readonly [name: string, text: string, says: RegExp][] = [
     unit('driver: ipmi\ndriver_info: { ipmi_password: { secret: x } }'),
     /^rack\.yaml:8:39: driver_info\/ipmi_password: there is no secret x/,
   ],
+  [
+    'a password in a list',
+    unit('driver: ipmi\ndriver_info: { ipmi_password: [hunter2] }'),
+    /^rack\.yaml:8:40: driver_info\/ipmi_password\/0: secrets are not written here/,
+  ],
+  [
+    'a password in a map',
+    unit('driver: ipmi\ndriver_info: { ipmi_password: { x: hunter2 } }'),
+    /^rack\.yaml:8:44: driver_info\/ipmi_password\/x: secrets are not written here/,
+  ],
+  [
+    'a secret that readers of the node would see',
+    `${HEAD}secrets: { s: { env: S } }\nracks: { r1: { units: { u1: { driver: ipmi, extra: { a: { secret: s } } } } } }`,
+    /^rack\.yaml:4:\d+: extra\/a: it would be shown to all readers of the node/,
+  ],
+  [
+    'a key of prototypes',
+    `${HEAD}racks: { __proto__: { units: { u1: 5 } } }`,
+    /^rack\.yaml:3:10: the key __proto__ is/,
+  ],
+  ['an integer that cannot be kept', unit('driver: ipmi\nextra: { a: 12345678901234567890 }'), /8:21: .*too large/],
+  ['YAML 1.1', `%YAML 1.1\n---\n${HEAD}`, /^rack\.yaml:1:1: YAML 1\.1 reads 0777/],
+  ['lines of Windows', unit('drivr: ipmi').replaceAll('\n', '\r\n'), /^rack\.yaml:7:9: racks.*did you mean driver/],
+  ['a byte order mark', `\ufeff${unit('drivr: ipmi')}`, /^rack\.yaml:7:9: racks.*did you mean driver/],
   ['active without image', unit('driver: ipmi\nwant: active'), /^rack\.yaml:8:15: r1-u01: want: active needs an image/],
   ['an unknown image', unit('driver: ipmi\nimage: x'), /^rack\.yaml:8:16: r1-u01: image: there is no image x/],
   ['an unknown profile', unit('use: [x]'), /^rack\.yaml:7:15: use: there is no profile x/],
@@ -141,4 +166,18 @@ test('ranges and names', () => {
   const names = { n: 10, unit: 'u10', rack: 'r', site: 's', name: 'x' }
   expect(fill('{n:03} {n:02x} {n:x} {5 + n} {n - 1} {{n}} {rack}', names)).toBe('010 0a a 15 9 {n} r')
   expect(foldNames(['u10', 'u09', 'u08', 'x', 'u12'])).toEqual(['u[08-10]', 'u12', 'x'])
+})
+
+test('a program that prints a secret gets its words as they are, in the directory of the file', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'rackward-rack-'))
+  onTestFinished(() => rm(dir, { recursive: true }))
+  await writeFile(join(dir, 'print'), '#!/bin/sh\nprintf "%s\\r\\nmore" "$1"\n', { mode: 0o700 })
+  const root = await readLocated(
+    `${HEAD}secrets: { a: { exec: [./print, "x; echo $HOME 'y'"] }, b: { exec: ['false'] } }\n`,
+    'f',
+  )
+  const rack = resolve(root)
+  const at = { directory: dir, env: {} }
+  expect(await readSecrets(rack, ['a'], at)).toEqual({ a: "x; echo $HOME 'y'" })
+  await expect(readSecrets(rack, ['b'], at)).rejects.toThrow(/^f:3:\d+: secrets\/b: false ended with 1; run it by hand/)
 })

@@ -211,3 +211,15 @@ test('a node of the file of another site is not touched', async () => {
   const plan = await planText(stringify({ ...FILE, site: 'other' }), nodes)
   expect(plan).toMatchObject({ items: [], refused: [{ why: expect.stringContaining('the site lab') }] })
 })
+
+test('a reference for what is no secret is compared as well: a plan that was applied is empty', async () => {
+  const text = `version: 1
+site: lab
+secrets: { name: { env: X } }
+racks: { r1: { units: { u1: { driver: ipmi, driver_info: { ipmi_username: { secret: name } } } } } }`
+  const nodes = applied(await planText(text), []).map((node) => ({
+    ...node,
+    fields: { ...node.fields, 'driver_info/ipmi_username': 'admin' },
+  }))
+  expect((await planText(text, nodes)).items).toEqual([])
+})
