@@ -87,8 +87,7 @@ export class Rollouts {
       for (const [i, deed] of deedsOf(rollout, turns, clock.now()).entries()) {
         if (signal?.aborted) return
         if (i % AT_A_TIME === 0) await othersTurn()
-        const more = await this.perform(rollout, deed).catch((error: unknown) => this.onError(error, rollout))
-        if (more === false) break
+        if (!(await this.perform(rollout, deed).catch((error: unknown) => this.onError(error, rollout)))) break
       }
     }
   }
@@ -130,22 +129,26 @@ export class Rollouts {
     if (now?.version !== object.version) throw moved(ROLLOUT, object.uuid)
   }
 
-  private async perform(rollout: KeptRollout, deed: Deed<KeptTurn>): Promise<void> {
+  /** False: what comes next is decided anew first, for a node has failed, or the roll-out has changed. */
+  private async perform(rollout: KeptRollout, deed: Deed<KeptTurn>): Promise<boolean> {
     const { store, clock } = this.parts
     const nowMs = clock.now()
     if (deed.do === 'begin') return this.begin(rollout, deed.turn)
     if (deed.do === 'go on') return this.goOn(rollout, deed.turn)
-    if (deed.do === 'canaries done')
-      return void (await putRollout(store, { ...rollout, canariesDoneAtMs: nowMs }, nowMs))
+    if (deed.do === 'canaries done') {
+      await putRollout(store, { ...rollout, canariesDoneAtMs: nowMs }, nowMs)
+      return false
+    }
     const counts = deed.do === 'finish' ? countsOf(await this.turnsOf(rollout)) : null
     const next =
       deed.do === 'stop'
         ? move(ROLLOUT_TABLE, rollout, { on: 'failures', patch: { why: deed.why } })
         : move(ROLLOUT_TABLE, rollout, { on: 'finish', patch: { why: null, secrets: {}, counts } })
     await putRollout(store, next, nowMs)
+    return false
   }
 
-  private async begin(rollout: KeptRollout, turn: KeptTurn): Promise<void> {
+  private async begin(rollout: KeptRollout, turn: KeptTurn): Promise<boolean> {
     const { store, fingerprintOf } = this.parts
     const { uuid, fingerprint, node: name } = turn.item
     const node = uuid === null ? await store.nodeByName(name) : await store.node(uuid)
@@ -154,32 +157,41 @@ export class Rollouts {
       ? move(TURN_TABLE, turn, { on: 'begin', patch: {} })
       : move(TURN_TABLE, turn, { on: 'fail', patch: { why: 'it has changed since the plan was made; plan again' } })
     await this.mustStillRun(rollout)
-    await this.put(rollout, next)
+    return this.goOn(rollout, await this.put(rollout, next))
   }
 
-  private async goOn(rollout: KeptRollout, turn: KeptTurn): Promise<void> {
+  /** As far as the node gets without waiting. False: it has failed. */
+  private async goOn(rollout: KeptRollout, turn: KeptTurn): Promise<boolean> {
+    for (let now: KeptTurn | undefined = turn; now;) {
+      if (now.state !== 'running') return now.state !== 'failed'
+      now = await this.stepOn(rollout, now)
+    }
+    return true
+  }
+
+  /** The turn after one step; undefined: there is something to wait for. */
+  private async stepOn(rollout: KeptRollout, turn: KeptTurn): Promise<KeptTurn | undefined> {
     const node = await this.parts.store.node(turn.nodeUuid)
     const verdict = verdictOf(turn, node && factsOf(node))
     const put = (next: KeptTurn) => this.put(rollout, next)
-    if (verdict.next !== 'wait') await this.mustStillRun(rollout)
+    if (verdict.next === 'wait') return undefined
+    await this.mustStillRun(rollout)
     switch (verdict.next) {
-      case 'wait':
-        return
       case 'next':
-        return void (await put({ ...turn, stage: turn.stage + 1, mark: null }))
+        return put({ ...turn, stage: turn.stage + 1, mark: null })
       case 'fail':
-        return void (await put(move(TURN_TABLE, turn, { on: 'fail', patch: { why: verdict.why } })))
+        return put(move(TURN_TABLE, turn, { on: 'fail', patch: { why: verdict.why } }))
       case 'mark':
         return this.send(rollout, await put({ ...turn, mark: verdict.mark }))
       case 'send':
         return this.send(rollout, turn)
       case 'finish':
         await this.record(rollout, turn)
-        return void (await put(move(TURN_TABLE, turn, { on: 'finish', patch: {} })))
+        return put(move(TURN_TABLE, turn, { on: 'finish', patch: {} }))
     }
   }
 
-  private async send(rollout: KeptRollout, turn: KeptTurn): Promise<void> {
+  private async send(rollout: KeptRollout, turn: KeptTurn): Promise<KeptTurn | undefined> {
     const { store, send, actorOf } = this.parts
     const stage = turn.item.stages[turn.stage] as Stage
     const id = `rollout-${rollout.object.uuid}`
@@ -190,14 +202,14 @@ export class Rollouts {
       await this.request(stage, { turn, rollout, sent })
     } catch (error) {
       // What may pass by itself is sent again in the next round.
-      if (isFault(error) && error.retry) return
+      if (isFault(error) && error.retry) return undefined
       // Another conductor has sent it, before it lost the duty or after it got it: the next round sees how that ends.
-      if (stage.do === 'verb' && (await store.node(turn.nodeUuid))?.workflow.generation !== turn.mark) return
+      if (stage.do === 'verb' && (await store.node(turn.nodeUuid))?.workflow.generation !== turn.mark) return undefined
       const says = masked(isFault(error) ? error.message : (error as Error).message, rollout.secrets)
       const why = `${stage.do === 'verb' ? stage.verb : stage.do}: ${says}`.slice(0, 2_000)
-      return void (await this.put(rollout, move(TURN_TABLE, turn, { on: 'fail', patch: { why } })))
+      return this.put(rollout, move(TURN_TABLE, turn, { on: 'fail', patch: { why } }))
     }
-    if (stage.do !== 'verb') await this.put(rollout, { ...turn, stage: turn.stage + 1, mark: null })
+    return stage.do === 'verb' ? undefined : this.put(rollout, { ...turn, stage: turn.stage + 1, mark: null })
   }
 
   /** A request that was sent before an interruption has been carried out already. */

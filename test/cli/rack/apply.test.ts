@@ -62,12 +62,13 @@ test(
     expect(begun.stderr).toBe('')
     const id = /roll-out ([0-9a-f-]{36}):/.exec(begun.stdout)?.[1] ?? ''
     for (let round = 0; round < 3; round += 1) {
-      const before = JSON.stringify((await ask(`/rackward/v1/rollouts/${id}`)).body)
-      await until(async () => JSON.stringify((await ask(`/rackward/v1/rollouts/${id}`)).body) !== before, {
-        what: 'the roll-out to move',
-        timeoutMs: 20_000,
-        everyMs: 20,
-      })
+      const look = async () => (await ask(`/rackward/v1/rollouts/${id}`)).body as RolloutView
+      const before = JSON.stringify(await look())
+      const moved = async () => {
+        const now = await look()
+        return now.state === 'done' || JSON.stringify(now) !== before
+      }
+      await until(moved, { what: 'the roll-out to move', timeoutMs: 20_000, everyMs: 20 })
       await victim.end('SIGKILL')
       await victim.restart()
     }
@@ -107,7 +108,18 @@ racks: { s: { units: { u01: { driver: ipmi, bmc: 192.0.2.1, driver_info: { ipmi_
   expect({ code, stderr: stderr.includes('s-u01: done') }).toEqual({ code: 0, stderr: true })
   expect((await rackward(['plan', '-f', path], { RACK_BMC: 'hunter2-now' })).code).toBe(0)
   expect((await rackward(['plan', '-f', path], { RACK_BMC: 'hunter2-then' })).code).toBe(8)
-  const seen = [stdout, stderr, await victim.log(), JSON.stringify((await ask('/rackward/v1/rollouts')).body)]
+  const elsewhere = join(dir, 'elsewhere.json')
+  await rackward(['plan', '-f', path, '--out', elsewhere], { RACK_BMC: 'hunter2-then' })
+  await file((await readFile(path, 'utf8')).replace('site: secret-site', 'site: other'))
+  const foreign = await rackward(['apply', elsewhere, '-f', path], { RACK_BMC: 'hunter2-then' })
+  expect(foreign.stderr).toContain('is of the site other, and ')
+  const seen = [
+    stdout,
+    stderr,
+    foreign.stderr,
+    await victim.log(),
+    JSON.stringify((await ask('/rackward/v1/rollouts')).body),
+  ]
   for (const name of ['rackward.db', 'rackward.db-wal'])
     seen.push(await readFile(join(victim.dir, 'data', name), 'latin1').catch(() => ''))
   for (const text of seen) expect(text).not.toContain('hunter2')

@@ -8,6 +8,7 @@ import { NodeService } from '../../../conductor/node/service.ts'
 import { Turns } from '../../../kit/turns.ts'
 import { checkGeneration } from '../../../conductor/node/policy/guards.ts'
 import { addRollout, ROLLOUT, TURN } from '../../../conductor/rollouts/kept.ts'
+import type { Stage } from '../../../conductor/rollouts/plan.ts'
 import { requestOf, type StageRequest } from '../../../conductor/rollouts/requests.ts'
 import type { SentBy } from '../../../conductor/rollouts/runner.ts'
 import type { Store } from '../../../conductor/store/port.ts'
@@ -55,6 +56,25 @@ test('a roll-out that is paused in the middle of a round sends nothing more, and
   expect(await api.show(id)).toMatchObject({ state: 'done', counts: { done: 3 } })
 })
 
+test('a node that fails stops the others in the same round, and what sets something takes no round of its own', async () => {
+  const { store } = await openStore()
+  const traits: Stage = { do: 'traits', traits: ['CUSTOM_A'] }
+  const items = []
+  for (let i = 1; i <= 3; i += 1)
+    items.push(await itemOf(store, await addNode(store, `r1-u${i}`, { provisionState: 'active' }), [traits, REBUILD]))
+  const api = apiOf(store)
+  const { id } = await api.begin(planOf(items))
+  const sent: string[] = []
+  const send = async ({ path }: StageRequest) => {
+    sent.push(path.split('/').at(-1) ?? '')
+    if (path.endsWith('provision')) throw new Fault('input.invalid', 'no such image')
+  }
+  const runner = runnerOf(store, { send })
+  for (let round = 0; round < 3; round += 1) await runner.round()
+  expect(sent).toEqual(['traits', 'provision'])
+  expect(await api.show(id)).toMatchObject({ state: 'stopped', counts: { failed: 1, waiting: 2 } })
+})
+
 test('a conductor that stands still before a send, and one that goes on instead: the verb is taken once', async () => {
   const { store, api, id, nodes } = await rebuilding(1)
   let letGo = (): void => undefined
@@ -68,7 +88,6 @@ test('a conductor that stands still before a send, and one that goes on instead:
     },
   })
   const next = runnerOf(store, { send: (request, by) => take(store, request, by) })
-  await slow.round()
   const standing = slow.round()
   await until(() => isWaiting, { what: 'the first conductor to send', timeoutMs: 10_000, everyMs: 5 })
   await next.round()
