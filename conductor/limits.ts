@@ -36,7 +36,7 @@ export const Limits = z.strictObject({
         'Size of the body of a call by a ramdisk of another make (heartbeat, inspection); it is never inflated.',
       ),
       jsonDepth: count(25, 'Nesting of a JSON document.'),
-      rolloutsKept: count(20, 'Roll-outs of rack files that have ended and are kept.'),
+      rolloutsKept: count(20, 'Roll-outs of rack files that have ended and are kept; as many may be under way.'),
       recordBytes: sizeBytes(1 * MIB, 'Size of the stored record of a node, or of any other object.'),
       configDriveBytes: z
         .number()

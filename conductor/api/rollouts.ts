@@ -31,7 +31,7 @@ import { time } from './views.ts'
 export interface RolloutRouteParts extends RouteParts {
   readonly clock: Clock
   readonly random: Random
-  /** Ended roll-outs that are kept. */
+  /** Ended roll-outs that are kept; as many may be under way. */
   readonly rolloutsKept: number
 }
 
@@ -128,8 +128,11 @@ async function begin(parts: RolloutRouteParts, request: ApiRequest): Promise<Kep
       `agreed/${kind}: ${nodes[0]} ${END_TEXTS[kind]}; agree to it for ${nodes.length} nodes`,
     )
 
-  const other = await openOf(parts, plan)
+  const open = await openRollouts(parts.store)
+  const other = open.find(({ site }) => site === plan.site)
   if (other) throw busy(plan, other)
+  if (open.length >= parts.rolloutsKept)
+    throw new Fault('object.conflict', `${open.length} roll-outs have not ended (limits.api.rolloutsKept): cancel some`)
   const names = new Set(plan.items.map(({ node }) => node))
   const uuids = new Set(plan.items.map(({ uuid, node }) => uuid ?? node))
   if (names.size < plan.items.length || uuids.size < plan.items.length)
@@ -141,9 +144,6 @@ async function begin(parts: RolloutRouteParts, request: ApiRequest): Promise<Kep
   await prune(parts)
   return keep(parts, request, { plan, secrets })
 }
-
-const openOf = async ({ store }: RolloutRouteParts, { site }: Plan): Promise<KeptRollout | undefined> =>
-  (await openRollouts(store)).find((one) => one.site === site)
 
 /** One of a site at a time: two plans at once would not see each other. */
 const busy = ({ site }: Plan, other: KeptRollout | undefined): Fault =>
@@ -211,7 +211,11 @@ async function keep(
     counts: null,
   } as const
   const rollout = await addRollout(store, body, at).catch(async (error: unknown) => {
-    throw isFault(error, 'object.conflict') ? busy(plan, await openOf(parts, plan)) : error
+    if (!isFault(error, 'object.conflict')) throw error
+    throw busy(
+      plan,
+      (await openRollouts(store)).find(({ site }) => site === plan.site),
+    )
   })
   try {
     await keepTurns(parts, plan, at)

@@ -240,3 +240,12 @@ test('a plan names each node once, and by the name that it has', async () => {
   await expect(api.begin(planOf([item, { ...item, node: 'other' }]))).rejects.toThrow('a node stands there twice')
   await expect(api.begin(planOf([{ ...item, node: 'r1-u2' }]))).rejects.toThrow(`the node ${node.uuid} is not r1-u2`)
 })
+
+test('no more roll-outs are under way than are kept', async () => {
+  const api = apiOf((await openStore()).store)
+  await api.begin(planOf([], { site: 'a' }))
+  const { id } = await api.begin(planOf([], { site: 'b' }))
+  await expect(api.begin(planOf([], { site: 'c' }))).rejects.toThrow('2 roll-outs have not ended')
+  await api.change(id, 'cancel')
+  await api.begin(planOf([], { site: 'c' }))
+})
