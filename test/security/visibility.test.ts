@@ -118,7 +118,10 @@ describe('the name stands in the path', () => {
       BODIES[`${method} ${rest}`] ?? fence ?? patch ?? (method === 'post' || method === 'put' ? {} : undefined)
     const query = template.endsWith('/lock') && method === 'delete' ? '?reason=x' : ''
     const path = (of: string) =>
-      `${template.replace(/\/:id(ent)?(?=\/|$)/, `/${of}`).replace(':trait', 'CUSTOM_A').replace(/:\w+/, 'x')}${query}`
+      `${template
+        .replace(/\/:id(ent)?(?=\/|$)/, `/${of}`)
+        .replace(':trait', 'CUSTOM_A')
+        .replace(/:\w+/, 'x')}${query}`
     const ask = (of: string) =>
       told(method.toUpperCase(), path, { name: of, ...(body === undefined ? {} : { body: () => body }) })
     const missing = await ask(randomUUID())
