@@ -39,5 +39,11 @@ export const BmcAccess = z.strictObject({
     .boolean()
     .default(false)
     .describe('Whether nodes may choose cipher suite 0 of IPMI, which checks no password and encrypts nothing.'),
+  readBootConsoles: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whether the conductor reads the serial console of a server (IPMI serial over LAN) while it boots the ramdisk, so that explain can quote what firmware, kernel and agent print there. Many BMCs allow one such session: it ends before a user of Rackward gets the console, but other programs find it taken until the agent calls.',
+    ),
   events: BmcEvents.prefault({}).describe('Events of Redfish BMCs, each of which causes a read of power and health.'),
 })

@@ -157,8 +157,8 @@ export const Limits = z.strictObject({
       eventsPerSecond: count(20, 'Events of one BMC that are taken in a second; the others wait at the BMC.'),
       bootConsoles: count(
         16,
-        'Serial consoles that are read at once while servers boot into the ramdisk, each by a process; of other ' +
-          'servers explain does without what their consoles say.',
+        'Serial consoles that are read at once where bmc.readBootConsoles is on, each by a process; the consoles of ' +
+          'other servers are not read.',
       ),
       sensors: count(64, 'Sensors of one server that become metrics; the others are left out.'),
       sensorSeries: count(20_000, 'Sensors of all servers that become metrics.'),

@@ -94,7 +94,7 @@ export interface Piped {
   readonly stdout: NodeJS.ReadableStream
   /** Resolves at a clean end; rejects with `run.failed`. */
   readonly done: Promise<void>
-  /** Asks it to end (TERM). */
+  /** Asks it to end: by TERM, where a program has no better way. */
   end(): void
   /** KILL. */
   stop(): void

@@ -86,6 +86,8 @@ export interface Bmc extends BmcParts {
   close?(): Promise<void>
   /** The serial console, until one of the two ends it. `steal` ends the session of another first. */
   console(steal: boolean, signal: AbortSignal): Promise<Piped>
+  /** Ends the session that the console has, whoever opened it. Absent: it has no sessions. */
+  endConsole?(signal: AbortSignal): Promise<void>
 }
 
 const PARTS: Readonly<Record<keyof BmcParts, string>> = {

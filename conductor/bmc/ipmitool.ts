@@ -130,11 +130,18 @@ export class Ipmitool implements Bmc {
    *  less. */
   async console(steal: boolean, signal: AbortSignal): Promise<Piped> {
     await this.power(signal)
-    if (steal) await this.command(['sol', 'deactivate'], signal, /./s)
+    if (steal) await this.endConsole(signal)
     const [suite] = this.suites.tries(this.info)
+    signal.throwIfAborted()
     // ipmitool keeps what it prints to a pipe for itself until it is much; stdbuf (coreutils) is what it takes to be a
     // console without a terminal.
-    return piped(['stdbuf', '-o0', ...this.argv, '-C', String(suite), 'sol', 'activate'], this.env)
+    const line = piped(['stdbuf', '-o0', ...this.argv, '-C', String(suite), 'sol', 'activate'], this.env)
+    // At the end of its input ipmitool deactivates the payload; a signal would leave it active at the BMC.
+    return { ...line, end: () => void line.stdin.end() }
+  }
+
+  async endConsole(signal: AbortSignal): Promise<void> {
+    await this.command(['sol', 'deactivate'], signal, /./s)
   }
 
   private async command(args: readonly string[], signal: AbortSignal, tolerate?: RegExp): Promise<RunResult> {

@@ -114,6 +114,7 @@ export class NativeIpmi implements Bmc {
   resetController = (how: 'warm' | 'cold', signal: AbortSignal): Promise<void> => this.rest.resetController(how, signal)
 
   console = (steal: boolean, signal: AbortSignal): Promise<Piped> => this.rest.console(steal, signal)
+  endConsole = async (signal: AbortSignal): Promise<void> => this.rest.endConsole?.(signal)
 
   private async powerOf(session: IpmiSession): Promise<Power> {
     const [state] = await this.ask(session, STATUS)

@@ -1,4 +1,5 @@
 /** What is seen of a boot beside its milestones: how far it came between two of them, and what speaks of a fault. */
+import { printable } from '../../kit/text.ts'
 
 /** Each with what it says, for people. They come from DHCP, TFTP, HTTP, the agent port, the BMC and the console. */
 export const SIGNS = {
@@ -53,12 +54,12 @@ export interface SignSeen {
 const MAX_DETAILS = 4
 const MAX_DETAIL_LENGTH = 200
 
-/** With one more sighting of it. */
+/** With one more sighting of it. Its detail is what servers, their consoles and clients on the wire say. */
 export function withSign(
   before: SignSeen | undefined,
   now: { readonly atMs: number; readonly detail: string },
 ): SignSeen {
-  const detail = now.detail.slice(0, MAX_DETAIL_LENGTH)
+  const detail = printable(now.detail, MAX_DETAIL_LENGTH)
   const others = (before?.details ?? []).filter((one) => one !== detail)
   return {
     count: (before?.count ?? 0) + 1,

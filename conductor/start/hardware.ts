@@ -7,7 +7,7 @@ import { PollLanes } from '../bmc/poll-lanes.ts'
 import { BmcQueue } from '../bmc/queue.ts'
 import { BmcRegistry } from '../bmc/registry.ts'
 import { CipherSuites } from '../bmc/suites.ts'
-import { BootConsoles } from '../node/run/boot-consoles.ts'
+import { BootConsoles, type BootConsoleParts } from '../node/run/boot-consoles.ts'
 import type { Context } from './context.ts'
 import type { Monitoring } from './monitoring.ts'
 import type { Storage } from './storage.ts'
@@ -15,8 +15,8 @@ import type { Storage } from './storage.ts'
 export interface Hardware {
   readonly bmcQueue: BmcQueue
   readonly bmcs: BmcRegistry
-  /** Of servers that boot into the ramdisk. */
-  readonly consoles: BootConsoles
+  /** Of servers that boot into the ramdisk. Undefined: they are not read. */
+  readonly consoles: BootConsoles | undefined
 }
 
 /** `fleet`: polls many BMCs at once. Null: each is polled by ipmitool, which also acts on them. Undefined: as
@@ -55,20 +55,21 @@ export async function hardwareParts(
     (made) => made.close(),
   )
   const bmcQueue = new BmcQueue(clock, metrics.onBmc)
-  const consoles = await life.add(
+  const consoles = config.bmc.readBootConsoles ? await bootConsoles(context, { bmcs, bmcQueue, sightings }) : undefined
+  return { bmcQueue, bmcs, consoles }
+}
+
+function bootConsoles(
+  { life, config, clock }: Context,
+  parts: Pick<BootConsoleParts, 'bmcs' | 'bmcQueue' | 'sightings'>,
+): Promise<BootConsoles> {
+  const limit = config.limits.bmc.bootConsoles
+  const longestMs = config.provision.callbackTimeoutSeconds * 1000
+  return life.add(
     'boot consoles',
-    () =>
-      new BootConsoles({
-        bmcs,
-        bmcQueue,
-        sightings,
-        clock,
-        limit: config.limits.bmc.bootConsoles,
-        longestMs: config.provision.callbackTimeoutSeconds * 1000,
-      }),
+    () => new BootConsoles({ ...parts, clock, limit, longestMs }),
     (made) => made.stop(),
   )
-  return { bmcQueue, bmcs, consoles }
 }
 
 function startIpmipower({ life, config, clock }: Context, suites: CipherSuites): Promise<Ipmipower> {

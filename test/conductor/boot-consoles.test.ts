@@ -1,29 +1,62 @@
 /** The consoles of servers that boot: what they say becomes signs, and they give way. */
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { expect, test } from 'vitest'
+import { BmcAccess } from '../../conductor/config-bmc.ts'
+import { BmcQueue } from '../../conductor/bmc/queue.ts'
+import { BmcRegistry } from '../../conductor/bmc/registry.ts'
+import { CipherSuites } from '../../conductor/bmc/suites.ts'
 import { BootConsoles } from '../../conductor/node/run/boot-consoles.ts'
 import { Sightings } from '../../conductor/node/query/sightings.ts'
 import { newNode } from '../../conductor/node/record.ts'
-import type { Piped } from '../../kit/run.ts'
 import { systemClock as clock, until } from '../../kit/clock.ts'
+import { systemRandom } from '../../kit/random.ts'
+import { run, type Piped } from '../../kit/run.ts'
+import { startSim } from '../fake/sim.ts'
 
-function bench(limit: number) {
+interface Line extends Piped {
+  readonly stdout: PassThrough
+  isOver: boolean
+  readonly asked: string[]
+}
+
+/** `isDeaf`: sessions that end by being killed alone. */
+function bench(limit: number, { isDeaf = false } = {}) {
   const sightings = new Sightings()
-  const lines: (Piped & { readonly stdout: PassThrough; isOver: boolean })[] = []
+  const lines: Line[] = []
+  const opened: boolean[] = []
+  const deactivated: number[] = []
   const open = () => {
     let over = (): void => undefined
     const done = new Promise<void>((resolve) => (over = resolve))
-    const end = () => {
+    const end = (how: string) => () => {
+      made.asked.push(how)
+      if (isDeaf && how === 'end') return
       made.isOver = true
       over()
     }
-    const made = { stdin: new PassThrough(), stdout: new PassThrough(), done, end, stop: end, isOver: false }
+    const made = {
+      stdin: new PassThrough(),
+      stdout: new PassThrough(),
+      done,
+      end: end('end'),
+      stop: end('stop'),
+      isOver: false,
+      asked: [] as string[],
+    }
     lines.push(made)
     return Promise.resolve(made)
   }
+  const bmc = {
+    console: (steal: boolean) => {
+      opened.push(steal)
+      return open()
+    },
+    endConsole: async () => void deactivated.push(lines.length),
+  }
   const bmcQueue = {
     run: (_: unknown, __: unknown, work: (bmc: unknown, signal: AbortSignal) => unknown) =>
-      work({ console: open }, new AbortController().signal),
+      work(bmc, new AbortController().signal),
   }
   const parts = { bmcs: { target: () => ({}) }, bmcQueue, sightings, clock, limit, longestMs: 60_000 }
   const consoles = new BootConsoles(parts as unknown as ConstructorParameters<typeof BootConsoles>[0])
@@ -31,7 +64,7 @@ function bench(limit: number) {
     sightings.booting(uuid, clock.now())
     consoles.begin(newNode({ uuid, driver: 'ipmi' }, 0))
   }
-  return { sightings, lines, consoles, begin }
+  return { sightings, lines, opened, deactivated, consoles, begin }
 }
 const open = (lines: readonly { isOver: boolean }[]) => lines.filter(({ isOver }) => !isOver).length
 const become = (what: string, is: () => boolean) => until(is, { what, timeoutMs: 20_000, everyMs: 20 })
@@ -49,15 +82,102 @@ test('what a console says is a sign of this boot, also when it comes in pieces; 
 })
 
 test('no more consoles are read than the limit says, and one gives way to a user', async () => {
-  const { lines, begin, consoles } = bench(2)
+  const { lines, opened, begin, consoles } = bench(2)
   for (const uuid of ['a', 'b', 'c']) begin(uuid)
   await become('two consoles', () => lines.length === 2)
   expect(open(lines)).toBe(2)
-  consoles.giveWay('a')
+  await consoles.giveWay('a')
   expect(open(lines)).toBe(1)
   begin('c')
   await become('the third', () => lines.length === 3)
   expect(open(lines)).toBe(2)
-  consoles.stop()
+  await consoles.stop()
   expect(open(lines)).toBe(0)
+  expect(lines.map(({ asked }) => asked)).toEqual([['end'], ['end'], ['end']])
+  expect(opened).toEqual([false, false, false])
+  begin('d')
+  await clock.sleep(50)
+  expect(lines).toHaveLength(3)
+})
+
+test('a session that does not end is killed and ended at the BMC, and the user waits no longer than that', async () => {
+  const { lines, begin, consoles, deactivated } = bench(2, { isDeaf: true })
+  begin('a')
+  await become('the console', () => lines.length === 1)
+  await consoles.giveWay('a')
+  expect(lines[0]?.asked).toEqual(['end', 'stop'])
+  expect(deactivated).toEqual([1])
+}, 30_000)
+
+test('a server that starts again is read anew, after its old session has ended, which says nothing of the new boot', async () => {
+  const { sightings, lines, begin, consoles } = bench(1, { isDeaf: true })
+  begin('a')
+  await become('the console', () => lines.length === 1)
+  begin('a')
+  lines[0]?.stdout.write('PXE-E16: No valid offer received.\r\n')
+  await clock.sleep(50)
+  expect(lines).toHaveLength(1)
+  await become('the second session', () => lines.length === 2)
+  expect(lines[0]?.isOver).toBe(true)
+  expect(sightings.look('a').signs.size).toBe(0)
+  await consoles.stop()
+}, 30_000)
+
+test('a console that never stops talking is left', async () => {
+  const { lines, begin } = bench(1)
+  begin('a')
+  await become('the console', () => lines.length === 1)
+  for (let i = 0; i < 5; i += 1) lines[0]?.stdout.write(Buffer.alloc(1024 * 1024, 'noise '))
+  await become('the end of the session', () => open(lines) === 0)
+})
+
+test('at a BMC the session is ended, not only its process: a user has the console without stealing it', async () => {
+  const machines: Socket[] = []
+  const serial = createServer((socket) => {
+    machines.push(socket)
+    socket.on('error', () => undefined)
+  })
+  await new Promise<void>((resolve) => serial.listen(0, '127.0.0.1', resolve))
+  const sim = await startSim(59, { serial: (serial.address() as AddressInfo).port })
+  const suites = new CipherSuites({ clock, key: systemRandom.bytes(32) })
+  const bmcs = new BmcRegistry({ run, clock, suites })
+  const sightings = new Sightings()
+  const consoles = new BootConsoles({
+    bmcs,
+    bmcQueue: new BmcQueue(clock),
+    sightings,
+    clock,
+    limit: 1,
+    longestMs: 60_000,
+  })
+  const driverInfo = { ipmi_address: sim.address, ipmi_username: 'admin', ipmi_password: 'secret' }
+  const node = newNode({ uuid: 'a', driver: 'ipmi', driverInfo }, 0)
+  let line: Piped | undefined
+  try {
+    sightings.booting('a', clock.now())
+    consoles.begin(node)
+    await become('the sign', () => {
+      for (const machine of machines) machine.write('PXE-E16: No valid offer received.\r\n')
+      return sightings.look('a').signs.has('says-no-offer')
+    })
+    await consoles.giveWay('a')
+    const opened = await bmcs.target(node).bmc.console(false, new AbortController().signal)
+    line = opened
+    let said = ''
+    opened.stdout.on('data', (bytes: Buffer) => (said += bytes.toString()))
+    await become('what the machine says', () => {
+      for (const machine of machines) machine.write('for the user\r\n')
+      return said.includes('for the user')
+    })
+  } finally {
+    line?.stop()
+    for (const machine of machines) machine.destroy()
+    serial.close()
+    await bmcs.close()
+    await sim.stop()
+  }
+}, 60_000)
+
+test('no console is read unless somebody says so', () => {
+  expect(BmcAccess.parse({}).readBootConsoles).toBe(false)
 })

@@ -45,3 +45,16 @@ test('lines are cut where they end and where the cursor moves; what never ends i
   for (let i = 0; i < 100; i += 1) lines.take('x'.repeat(1_000_000))
   expect(lines.take('y\n').join('').length).toBeLessThan(2_000)
 })
+
+test('no line takes long to read, whatever a machine prints', () => {
+  const hostile = [
+    'http://'.repeat(70) + '.'.repeat(500),
+    'failed to load Boot0 '.repeat(50),
+    'starting Boot0 "x" from '.repeat(40),
+    '\u001b['.repeat(400),
+  ]
+  const lines = new ConsoleLines()
+  const beganMs = performance.now()
+  for (const line of hostile) for (let i = 0; i < 500; i += 1) lines.take(`${line}\r\n`).forEach(consoleSign)
+  expect(performance.now() - beganMs).toBeLessThan(5_000)
+})

@@ -135,6 +135,7 @@ export const configOf = (rack: Rack, options: ConductorOptions) => ({
     ...(options.ramdisks ? { ramdisks: options.ramdisks } : {}),
     ...(options.rescueInitrd ? { rescueInitrd: options.rescueInitrd } : {}),
   },
+  bmc: { readBootConsoles: true },
   // No switch of the rack announces itself, unless a test does.
   provision: { lldpSeconds: 0, ...options.provision },
   ...(options.arbiters

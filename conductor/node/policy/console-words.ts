@@ -7,8 +7,9 @@ export interface ConsoleSign {
   readonly detail: string
 }
 
-/** The first that fits a line counts. */
-const WORDS: readonly (readonly [Sign, RegExp])[] = [
+/** The first whose words are all in a line counts. The lines are written by strangers: no expression may take longer
+ *  than a line is long, times a few. */
+const WORDS: readonly (readonly [Sign, ...RegExp[]])[] = [
   ['says-refused', /access denied|security (policy )?violation|invalid signature detected|bad shim signature/i],
   ['says-panic', /kernel panic - not syncing/i],
   [
@@ -22,7 +23,7 @@ const WORDS: readonly (readonly [Sign, RegExp])[] = [
   ],
   ['says-tftp', /PXE-E18\b|PXE-E23\b|PXE-E32\b|PXE-E35\b|PXE-E99\b|tftp (open )?time-?out/i],
   ['says-no-offer', /PXE-E16\b|PXE-E51\b|PXE-E52\b|no valid offer received|no configuration methods succeeded/i],
-  ['says-http', /https?:\/\/\S+\.{2,} .*ipxe\.org\/[0-9a-f]{8}/i],
+  ['says-http', /https?:\/\//i, /\.\. /, /ipxe\.org\/[0-9a-f]{8}/i],
   [
     'says-nothing',
     /no bootable (option or )?device|failed to load Boot\w+ (?!.*MAC\().*: not found|^UEFI Interactive Shell|operating system not found|reboot and select proper boot device|PXE-M0F\b/i,
@@ -41,13 +42,13 @@ const ESCAPES = /\u001b(?:\[[0-9;?=]*[ -/]*[@-~]|[@-Z\\-_()][0-9A-B]?)/g
 const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f]/g
 
 export function consoleSign(line: string): ConsoleSign | undefined {
-  const found = WORDS.find(([, words]) => words.test(line))
+  const found = WORDS.find(([, ...words]) => words.every((word) => word.test(line)))
   return found && { sign: found[0], detail: line.replace(UNPRINTABLE, ' ').trim() }
 }
 
 const MAX_LINE_LENGTH = 1_000
 
-/** Cuts what comes into lines. What has no end by a limit is one. */
+/** Cuts what comes into lines, none of which is longer than a limit. */
 export class ConsoleLines {
   private rest = ''
   private shown = ''
@@ -56,15 +57,21 @@ export class ConsoleLines {
   pending(): string[] {
     if (this.rest === this.shown) return []
     this.shown = this.rest
-    return this.rest.split(ESCAPES).filter((part) => part.trim() !== '')
+    return partsOf(this.rest)
   }
 
   take(text: string): string[] {
-    // A move of the cursor begins another place of the screen.
     const all = (this.rest + text).split(/[\r\n]+/)
     this.rest = (all.pop() ?? '').slice(-MAX_LINE_LENGTH)
     const lines = this.rest.length >= MAX_LINE_LENGTH ? [...all, this.rest] : all
     if (this.rest.length >= MAX_LINE_LENGTH) this.rest = ''
-    return lines.flatMap((line) => line.split(ESCAPES)).filter((line) => line.trim() !== '')
+    return lines.flatMap(partsOf)
   }
 }
+
+/** A move of the cursor begins another place of the screen. */
+const partsOf = (line: string): string[] =>
+  line
+    .split(ESCAPES)
+    .map((part) => part.slice(0, MAX_LINE_LENGTH))
+    .filter((part) => part.trim() !== '')

@@ -87,7 +87,7 @@ export class BmcCommands {
 
   /** A lock does not forbid to look. */
   async console(node: NodeRecord, steal: boolean): Promise<Piped> {
-    this.parts.consoles?.giveWay(node.uuid)
+    await this.parts.consoles?.giveWay(node.uuid)
     return this.onBmc(node, (bmc, signal) => bmc.console(steal, signal))
   }
 

@@ -1,8 +1,8 @@
 /** Reads the serial consoles of servers while they boot into the ramdisk, for what firmware, kernel and agent say
- *  there. A session of the BMC is held for that alone: it gives way to every user, and one that cannot be had is done
- *  without. */
-import { StringDecoder } from 'node:string_decoder'
+ *  there. A session at the BMC is held for that alone: it gives way to every user of Rackward, and one that cannot be
+ *  had is done without. */
 import type { Clock } from '../../../kit/clock.ts'
+import { isFault } from '../../../kit/fault.ts'
 import type { Piped } from '../../../kit/run.ts'
 import type { BmcQueue } from '../../bmc/queue.ts'
 import type { BmcRegistry } from '../../bmc/registry.ts'
@@ -22,18 +22,32 @@ export interface BootConsoleParts {
 }
 
 const OPEN_TIMEOUT_MS = 20_000
+/** A session that does not end by itself meanwhile is ended by the next command, which has as long again. */
+const END_TIMEOUT_MS = 5_000
 const LOOK_MS = 2_000
 const AGAIN_MS = 3_000
 const TRIES = 5
+/** Of one boot: some hundred KiB are usual. */
+const MAX_READ_BYTES = 4 * 1024 * 1024
 
 interface Reading {
   readonly abort: AbortController
-  line: Piped | undefined
+  /** Its session has ended. Never rejects. */
+  readonly ended: Promise<void>
+}
+
+interface BootRead {
+  readonly node: NodeRecord
+  readonly signal: AbortSignal
+  readonly isOver: () => boolean
+  readBytes: number
 }
 
 export class BootConsoles {
   private readonly parts: BootConsoleParts
+  /** Until their sessions have ended. */
   private readonly readings = new Map<string, Reading>()
+  private isStopped = false
 
   constructor(parts: BootConsoleParts) {
     this.parts = parts
@@ -41,73 +55,116 @@ export class BootConsoles {
 
   /** The server was started. Nobody waits for it. */
   begin(node: NodeRecord): void {
-    this.giveWay(node.uuid)
-    if (this.readings.size >= this.parts.limit) return
-    const reading: Reading = { abort: new AbortController(), line: undefined }
+    const before = this.readings.get(node.uuid)
+    if (this.isStopped || (!before && this.readings.size >= this.parts.limit)) return
+    before?.abort.abort(new Error('the server was started again'))
+    const abort = new AbortController()
+    const reading: Reading = { abort, ended: this.read(node, abort.signal, before?.ended) }
     this.readings.set(node.uuid, reading)
-    void this.read(node, reading)
-      // Many BMCs have no console, or one that somebody uses.
-      .catch(() => undefined)
-      .finally(() => {
-        reading.line?.stop()
-        if (this.readings.get(node.uuid) === reading) this.readings.delete(node.uuid)
-      })
+    void reading.ended.then(() => {
+      if (this.readings.get(node.uuid) === reading) this.readings.delete(node.uuid)
+    })
   }
 
-  /** A user wants the console, or the boot is over. */
-  giveWay(uuid: string): void {
+  /** A user wants the console. Resolves when the BMC has it to give, or cannot be asked. */
+  async giveWay(uuid: string): Promise<void> {
     const reading = this.readings.get(uuid)
-    this.readings.delete(uuid)
-    reading?.line?.end()
     reading?.abort.abort(new Error('the console is wanted'))
+    await reading?.ended
   }
 
-  stop(): void {
-    for (const uuid of this.readings.keys()) this.giveWay(uuid)
+  async stop(): Promise<void> {
+    this.isStopped = true
+    await Promise.all([...this.readings.keys()].map((uuid) => this.giveWay(uuid)))
   }
 
-  private async read(node: NodeRecord, reading: Reading): Promise<void> {
+  private async read(node: NodeRecord, signal: AbortSignal, before: Promise<void> | undefined): Promise<void> {
     const { sightings, clock, longestMs } = this.parts
-    const { signal } = reading.abort
     const { bootedAtMs } = sightings.look(node.uuid)
     const endMs = clock.now() + longestMs
-    const isOver = () => {
-      const live = sightings.look(node.uuid)
-      return live.bootedAtMs !== bootedAtMs || live.seen.has('hello') || clock.now() > endMs
+    const boot: BootRead = {
+      node,
+      signal,
+      isOver: () => {
+        const live = sightings.look(node.uuid)
+        const isRead = boot.readBytes >= MAX_READ_BYTES || live.seen.has('hello')
+        return isRead || live.bootedAtMs !== bootedAtMs || clock.now() > endMs
+      },
+      readBytes: 0,
     }
+    await before
     // A BMC that is busy with the start of its server refuses the session, or ends it at once.
-    for (let tries = 0; tries < TRIES && !isOver(); tries += 1) {
-      if (tries > 0) await clock.sleep(AGAIN_MS, signal)
-      await this.follow(node, reading, isOver).catch((error: unknown) => {
-        if (signal.aborted) throw error
-      })
+    for (let tries = 0; tries < TRIES && !signal.aborted && !boot.isOver(); tries += 1) {
+      const isDone = await this.follow(boot).then(
+        () => false,
+        (error: unknown) => isFault(error, 'node.unsupported'),
+      )
+      if (isDone) return
+      if (tries + 1 < TRIES) await clock.sleep(AGAIN_MS, signal).catch(() => undefined)
     }
   }
 
-  /** One session, until it ends. */
-  private async follow(node: NodeRecord, reading: Reading, isOver: () => boolean): Promise<void> {
-    const { bmcs, bmcQueue, clock } = this.parts
-    const { signal } = reading.abort
-    const options = { priority: 'poll', timeoutMs: OPEN_TIMEOUT_MS, signal } as const
-    const line = await bmcQueue.run(bmcs.target(node), options, (bmc, unwanted) => bmc.console(false, unwanted))
-    reading.line = line
-    if (signal.aborted) return line.stop()
-    const [lines, decoder] = [new ConsoleLines(), new StringDecoder('latin1')]
-    line.stdout.on('data', (bytes: Buffer) => this.take(node.uuid, lines.take(decoder.write(bytes))))
+  /** One session, until it has ended. */
+  private async follow(boot: BootRead): Promise<void> {
+    const { node, signal, isOver } = boot
+    const line = await this.open(boot)
     let ended = false
     void line.done.catch(() => undefined).finally(() => (ended = true))
-    while (!ended && !isOver()) {
-      await clock.sleep(LOOK_MS, signal)
-      this.take(node.uuid, lines.pending())
+    const lines = new ConsoleLines()
+    line.stdout.on('data', (bytes: Buffer) => {
+      boot.readBytes += bytes.length
+      this.take(boot, lines.take(bytes.toString('latin1')))
+    })
+    try {
+      while (!ended && !isOver()) {
+        await this.parts.clock.sleep(LOOK_MS, signal)
+        this.take(boot, lines.pending())
+      }
+    } finally {
+      if (!ended) await this.close(node, line)
     }
-    line.stop()
   }
 
-  private take(uuid: string, lines: readonly string[]): void {
+  private async open({ node, signal }: BootRead): Promise<Piped> {
+    const { bmcs, bmcQueue } = this.parts
+    const options = { priority: 'poll', timeoutMs: OPEN_TIMEOUT_MS, signal } as const
+    let opening: Promise<Piped> | undefined
+    try {
+      return await bmcQueue.run(bmcs.target(node), options, (bmc, unwanted) => (opening = bmc.console(false, unwanted)))
+    } catch (error) {
+      // It may come when nobody waits for it any more.
+      const late = await opening?.catch(() => undefined)
+      if (late) await this.close(node, late)
+      throw error
+    }
+  }
+
+  /** Bounded, and never throws. A process that is killed leaves its session at the BMC. */
+  private async close(node: NodeRecord, line: Piped): Promise<void> {
+    const { bmcs, bmcQueue, clock } = this.parts
+    line.stdout.resume()
+    line.end()
+    let cancel = (): void => undefined
+    const isLate = await Promise.race([
+      line.done.catch(() => undefined).then(() => false),
+      new Promise<boolean>((resolve) => (cancel = clock.after(END_TIMEOUT_MS, () => resolve(true)))),
+    ])
+    cancel()
+    if (!isLate) return
+    line.stop()
+    const options = { priority: 'deploy', timeoutMs: END_TIMEOUT_MS } as const
+    await Promise.resolve()
+      .then(() => bmcQueue.run(bmcs.target(node), options, async (bmc, unwanted) => bmc.endConsole?.(unwanted)))
+      .catch(() => undefined)
+  }
+
+  /** What comes while the session is being ended belongs to no boot any more. */
+  private take({ node, signal, isOver }: BootRead, lines: readonly string[]): void {
     const { sightings, clock } = this.parts
+    if (signal.aborted || isOver()) return
     for (const line of lines) {
       const found = consoleSign(line)
-      if (found) sightings.sign(uuid, found.sign, { atMs: clock.now(), detail: found.detail })
+      if (found) sightings.sign(node.uuid, found.sign, { atMs: clock.now(), detail: found.detail })
     }
   }
 }
