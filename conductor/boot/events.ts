@@ -51,18 +51,20 @@ const OTHERS: Readonly<Record<string, string>> = {
   unknown: 'MACs that belong to no port',
   malformed: 'malformed datagrams',
   waits: 'servers that wait for a place to load the ramdisk',
-  signs: 'signs of what happens during boots',
 }
 export type WarningKind = keyof typeof WARNINGS
 
 const SUMMARY_MS = 10_000
 const MAX_SOURCES = 4096
+const MAX_SIGN_SOURCES = 4 * MAX_SOURCES
 const MAX_UNKNOWN = 10_000
 const UNKNOWN_AGAIN_MS = 3_600_000
 
 export class BootEvents {
   private readonly parts: BootEventParts
   private readonly gate: EventGate
+  /** Apart: there are many kinds of signs of each server, and none may be forgotten for them. */
+  private readonly signGate: EventGate
   /** Unknown MACs that were told, with the time; oldest first. A flood cannot push them out faster than its own are
    *  told. */
   private readonly unknown = new Map<string, number>()
@@ -71,6 +73,7 @@ export class BootEvents {
   constructor(parts: BootEventParts) {
     this.parts = parts
     this.gate = new EventGate({ perSecond: parts.perSecond, sources: MAX_SOURCES })
+    this.signGate = new EventGate({ perSecond: parts.perSecond, sources: MAX_SIGN_SOURCES })
   }
 
   stop(): void {
@@ -92,10 +95,13 @@ export class BootEvents {
       this.parts.emit({ kind: 'loader', atMs: this.now(), nodeUuid, mac, ...saw })
   }
 
-  /** Beside the milestones; told to `explain`, and no event of the journal. */
+  /** Beside the milestones; told to `explain`, and no event of the journal. Of too many nobody is told: explain has the
+   *  first of them. */
   sign({ mac, nodeUuid }: Pick<BootClient, 'mac' | 'nodeUuid'>, sign: Sign, detail: string): void {
-    if (this.pass('signs', { source: `${mac} ${sign}`, known: true }))
-      this.parts.emit({ kind: 'sign', atMs: this.now(), nodeUuid, sign, detail })
+    const nowMs = this.now()
+    if (this.signGate.pass(sign, { source: mac, known: true }, nowMs))
+      this.parts.emit({ kind: 'sign', atMs: nowMs, nodeUuid, sign, detail })
+    else this.parts.onHeldBack?.()
   }
 
   /** A client waits for its turn. */
@@ -145,8 +151,6 @@ export class BootEvents {
     this.cancelSummary = undefined
     for (const summary of this.gate.summaries()) {
       const what = summaryText(summary)
-      // Whoever asks what a boot does was told the first of them.
-      if (summary.kind === 'signs') continue
       if (summary.kind === 'malformed') {
         this.parts.log.debug(what)
         continue

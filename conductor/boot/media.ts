@@ -59,6 +59,13 @@ export class BootMedia {
     return this.byName.size
   }
 
+  /** Who boots from an image and has this address by its record. */
+  clientAt(ip: string): { readonly nodeUuid: string; readonly mac: string } | undefined {
+    for (const { nodeUuid, boot } of this.byName.values())
+      if (boot.network.ip.split('/')[0] === ip) return { nodeUuid, mac: boot.network.mac }
+    return undefined
+  }
+
   apply(orders: readonly MediaOrder[], whole: boolean): void {
     const there = new Set(orders.map(({ nodeUuid }) => nodeUuid))
     if (whole) for (const uuid of this.names.keys()) if (!there.has(uuid)) this.drop(uuid)

@@ -11,6 +11,7 @@ import type { BootCounters } from './counters.ts'
 import type { BootEvents, Saw, WarningSource } from './events.ts'
 import type { ScriptLoader, SendEnd } from './http.ts'
 import type { BootLoaders } from './loaders.ts'
+import type { BootMedia } from './media.ts'
 import type { BootClient } from './orders.ts'
 import type { Sign } from './signs.ts'
 import type { Milestone } from './wire.ts'
@@ -21,6 +22,8 @@ export interface ObserverParts {
   readonly leases: LeaseBook
   readonly client: (mac: string) => BootClient | undefined
   readonly loaders: Pick<BootLoaders, 'fetched' | 'heard' | 'worked'>
+  /** Where boot ISOs are served: their servers have no lease. */
+  readonly media?: Pick<BootMedia, 'clientAt'>
 }
 
 const LOADER_PATH = '/loader/'
@@ -186,8 +189,11 @@ export class Observer {
     this.parts.events.warn('fault', machine(fromIp), `HTTP: a request from ${fromIp} caused an error: ${why}`)
   }
 
+  /** Whoever uses the address of a node can say it: it is a sign for people, and nothing is decided by it. */
   onAgentSaid(what: AgentSaid, fromIp: string): void {
-    this.signAt(fromIp, AGENT_SAID[what], '')
+    const mac = this.parts.leases.macOf(fromIp)
+    const client = mac === undefined ? this.parts.media?.clientAt(fromIp) : this.parts.client(mac)
+    if (client) this.parts.events.sign(client, AGENT_SAID[what], '')
   }
 
   onHttpAsked(url: string, fromIp: string): void {

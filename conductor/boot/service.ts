@@ -104,7 +104,7 @@ export class BootService {
       events,
       client,
     })
-    const observer = new Observer({ events, counters, leases, client, loaders: paths })
+    const observer = new Observer({ events, counters, leases, client, loaders: paths, media: this.media })
     const loaders = await readLoaders(config.boot.loaders, config.boot.uki)
     const doors: Doors = {
       ...this.parts,

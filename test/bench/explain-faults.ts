@@ -105,7 +105,7 @@ export const BOOT_FAULTS: readonly BootFault[] = [
   {
     name: 'memory-too-small',
     spec: { memoryMb: 256 },
-    truth: /does not fit into the memory|memory of the server is too small|too little memory/,
+    truth: /does not fit into the memory|memory of the server is too small/,
   },
   {
     name: 'agent-port-blocked',

@@ -173,6 +173,7 @@ describe('what the servers of the wire report', () => {
         leases,
         client: known,
         loaders: noLoaders,
+        media: { clientAt: (ip) => (ip === '10.0.0.7' ? { nodeUuid: 'node of an ISO', mac: 'c' } : undefined) },
       }),
     }
   }
@@ -237,6 +238,12 @@ describe('what the servers of the wire report', () => {
       'node of a http-refused /ramdisk/initrd: there is no such file',
       'node of a agent-unreached ',
     ])
+  })
+  test('an agent of a boot ISO has no lease, and is heard by the address of its record', () => {
+    const { observer: at, events } = observer()
+    at.onAgentSaid('unreached', '10.0.0.7')
+    at.onAgentSaid('unreached', '10.0.0.8')
+    expect(signs(events)).toEqual(['node of an ISO agent-unreached '])
   })
   test('shim and GRUB are milestones by TFTP as by HTTP; what GRUB reads between them is none', () => {
     const sent = (file: string) => ({ kind: 'sent', ip: '10.0.0.5', file, sizeBytes: 1 }) as const

@@ -186,6 +186,19 @@ const MORE: readonly (readonly [name: string, seen: Seen, first: RegExp])[] = [
     /does not accept the certificate/,
   ],
   [
+    'the agent port is not blocked, and its connections break off',
+    { steps: [...TO_INITRD, 'agent-call', 'agent-unreached', 'agent-call'] },
+    /opens connections to its port, and they break off/,
+  ],
+  [
+    'the agent port is blocked while the agent works',
+    {
+      steps: [...TO_INITRD, 'hello', ...Array.from({ length: 80 }, () => 'agent-unreached' as const)],
+      agent: 'silent',
+    },
+    /does not reach the agent port any more/,
+  ],
+  [
     'the boot token was used by another machine',
     { steps: [...TO_INITRD, 'agent-call', ['agent-refused', 'the boot token was used already']] },
     /was refused: the boot token was used already/,

@@ -20,14 +20,13 @@ const twins: BootRule = ({ live: { signs } }) => {
 }
 
 /** The server runs something else than the network boot that was ordered. */
-const startedDisk: BootRule = (at) => {
-  const { node, live } = at
+const startedDisk: BootRule = ({ node, live }) => {
   const signs = (['system', 'says-disk'] as const).flatMap((sign) => {
     const seen = live.signs.get(sign)
-    return seen && (live.seen.get('kernel')?.atMs ?? -1) < seen.atMs && !live.seen.has('kernel') ? [{ sign, seen }] : []
+    return seen ? [{ sign, seen }] : []
   })
   const lost = live.signs.get('override')
-  if (signs.length === 0) return []
+  if (signs.length === 0 || live.seen.has('kernel')) return []
   const evidence = signs.map(({ sign, seen }) => evidenceOf(sign, seen))
   if (lost)
     return [
@@ -58,8 +57,8 @@ const ignored: BootRule = (at) => {
   return seen && !at.live.seen.has('dhcp')
     ? [
         {
-          cause: 'the BMC ignores the boot device',
-          evidence: [evidenceOf('override', seen)],
+          cause: 'the BMC ignores the boot device, as far as it shows one',
+          evidence: [evidenceOf('override', seen), 'no DHCP request of the server arrived'],
           remedy: 'put the network first in the boot order of the firmware, or update the BMC',
         },
       ]
@@ -188,6 +187,27 @@ const saysNothing: BootRule = (at) => {
   ]
 }
 
+/** Connections that are opened, and come to nothing, are not blocked. */
+const unreached: BootRule = (at) => {
+  const seen = stopping(at, 'agent-unreached', 'hello')
+  if (!seen) return []
+  const calls = at.live.signs.get('agent-call')
+  return [
+    calls
+      ? {
+          cause: 'the agent opens connections to its port, and they break off: large packets may be lost (MTU)',
+          evidence: [evidenceOf('agent-unreached', seen), evidenceOf('agent-call', calls)],
+          remedy:
+            'compare the MTU of the conductor, the switches and the server; look for a proxy or firewall at agent.port',
+        }
+      : {
+          cause: 'the agent’s port is blocked: the ramdisk runs, and does not reach it',
+          evidence: [evidenceOf('agent-unreached', seen), 'no connection of it arrived at the agent port'],
+          remedy: 'let TCP to agent.port pass from the provisioning network',
+        },
+  ]
+}
+
 /** In the order of what they prove. */
 const RULES: readonly BootRule[] = [
   twins,
@@ -211,10 +231,7 @@ const RULES: readonly BootRule[] = [
     'the agent does not accept the certificate of the conductor: it is not the one that the boot script named',
     'look for a proxy or another conductor at agent.address, and whether the certificate in the data directory was replaced meanwhile',
   ]),
-  rule('agent-unreached', 'hello', () => [
-    'the agent’s port is blocked: the ramdisk runs, and does not reach it',
-    'let TCP to agent.port pass from the provisioning network',
-  ]),
+  unreached,
   ...says,
   ...TRANSFER_RULES,
   startedDisk,

@@ -6,7 +6,7 @@ import { STATES } from '../workflow/states.ts'
 import type { Cause, PollSeen } from './account.ts'
 import { MISSING, type Missing } from './boot-causes.ts'
 import { bootPathOf } from './boot-path.ts'
-import type { BootEvidence } from './boot-evidence.ts'
+import { evidenceOf, type BootEvidence } from './boot-evidence.ts'
 import { causesBefore, causesSeen, sideCauses } from './boot-rules.ts'
 import { causesOfBmc } from './explain-bmc.ts'
 import { lastSeenText, type Live } from './sightings.ts'
@@ -117,6 +117,13 @@ function causesOfAgent(facts: CauseFacts): Cause[] {
       cause: 'the server restarted by itself',
       evidence: [lastHeard, 'its firmware, or a system on its disk, asked for an address after that'],
       remedy: 'look at the event log of the BMC (power, watchdog, memory), and whether somebody else uses the BMC',
+    })
+  const unreached = live.signs.get('agent-unreached')
+  if (unreached && unreached.atMs > live.agentAtMs)
+    causes.push({
+      cause: 'the agent runs, and does not reach the agent port any more',
+      evidence: [lastHeard, evidenceOf('agent-unreached', unreached)],
+      remedy: 'let TCP to agent.port pass from the provisioning network',
     })
   const panic = live.signs.get('says-panic')
   if (panic && panic.atMs > live.agentAtMs)

@@ -38,7 +38,7 @@ const noRoom: BootRule = (at) => {
   const evidence = [evidenceOf('http-left', seen)]
   const known = memoryOf(at.node)
   const room: Cause = {
-    cause: `the ${part === 'kernel' ? 'kernel' : 'ramdisk'} does not fit into the memory of the server: its loader ends the transfer`,
+    cause: `the ${part === 'kernel' ? 'kernel' : 'ramdisk'} probably does not fit into the memory of the server: its loader ends the transfer`,
     evidence: [...evidence, ...(known === undefined ? [] : [`its last inspection found ${known} MiB of memory`])],
     remedy:
       'the deploy ramdisk needs 1 GiB of memory; look for memory that the server does not count, or use a smaller ramdisk',
@@ -59,7 +59,7 @@ const knownTooSmall: BootRule = (at) => {
     return []
   return [
     {
-      cause: 'the memory of the server is too small for the deploy ramdisk',
+      cause: 'the memory of the server is too small for the deploy ramdisk, by its last inspection',
       evidence: [`properties/memory_mb is ${mb}; 1 GiB is needed`],
       remedy: 'look for memory that the server does not count, or use a smaller ramdisk',
     },
@@ -121,7 +121,7 @@ const loops: BootRule = ({ live: { seen, signs } }) => {
   return [
     {
       cause:
-        'the server starts again and again after it loaded the ramdisk: its kernel panics, or a watchdog resets it',
+        'the server starts again and again after it loaded the ramdisk: its kernel may panic, or a watchdog reset it',
       evidence: [evidenceOf('http-ask', asks), 'no word from the agent'],
       remedy: 'look at the console for "Kernel panic"; the ramdisk needs 1 GiB of memory',
     },
