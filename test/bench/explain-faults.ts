@@ -110,7 +110,7 @@ export const BOOT_FAULTS: readonly BootFault[] = [
   {
     name: 'agent-port-blocked',
     before: (at) => drop(at, 'tcp dport 6386').then(() => undefined),
-    truth: /agent’s port is blocked/,
+    truth: /agent’s port is blocked: the ramdisk runs/,
   },
   {
     name: 'clock-off',
@@ -135,7 +135,7 @@ export const BOOT_FAULTS: readonly BootFault[] = [
       await spoil(server, ',romfile=', '')
       await spoil(server, /e1000e,id=(nic\d)/g, 'e1000e,romfile=,id=$1')
     },
-    truth: /no boot ROM|does not try the network/,
+    truth: /no boot ROM/,
   },
   {
     name: 'link-down',
@@ -155,7 +155,7 @@ export const BOOT_FAULTS: readonly BootFault[] = [
     name: 'secure-boot',
     spec: { secureBoot: true, memoryMb: 1536 },
     node: { properties: { capabilities: 'boot_mode:uefi' } },
-    truth: /Secure Boot is on and the firmware refused/,
+    truth: /Secure Boot is on and the firmware refused the loader/,
   },
   {
     name: 'bmc-ignores-boot-device',

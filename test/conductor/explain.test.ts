@@ -114,7 +114,7 @@ describe('explain', () => {
   })
   test('a card with another MAC, and a server that is off, come before everything else', () => {
     expect(explain(facts({ strangers: ['02:00:00:00:00:09'] })).causes[0]).toMatchObject({
-      cause: 'it asks with a MAC address that belongs to no port',
+      cause: 'it probably asks with a MAC address that belongs to no port',
       evidence: [expect.stringContaining('02:00:00:00:00:09')],
     })
     const off = facts()

@@ -1,5 +1,6 @@
 /** What one conductor saw of a node, merged into what another one saw: the newer boot and the later sighting count. */
 import { expect, test } from 'vitest'
+import { isSign, SIGNS } from '../../conductor/boot/signs.ts'
 import { Sightings } from '../../conductor/node/query/sightings.ts'
 import { ToldSightings } from '../../conductor/node/run/told-sightings.ts'
 import { ownerAlone, type OwnerListener } from '../../conductor/store/owner.ts'
@@ -67,6 +68,28 @@ test('conductors tell each other by texts of bounded size; one that is no record
   expect(there.look('n').seen.has('hello')).toBe(true)
   // A clock that is ahead does not keep an agent alive.
   expect(there.look('n').agentAtMs).toBeLessThanOrEqual(systemClock.now())
+})
+
+test('a server that says much crowds nothing else out: signs are told without their details, progress with them', async () => {
+  const sightings = new Sightings()
+  const texts: string[] = []
+  const owner = { tell: async (more: readonly string[]) => void texts.push(...more), listen: () => undefined }
+  const told = new ToldSightings({ sightings, owner, clock: systemClock, log: silentLog })
+  told.start()
+  for (const sign of Object.keys(SIGNS).filter(isSign))
+    for (let i = 0; i < 1_000; i += 1)
+      sightings.sign('n', sign, { atMs: i, detail: `${i}\u001b[2J\u202e`.padEnd(5_000, 'x') })
+  sightings.of('n').progress = { phase: 'write', doneBytes: 1, totalBytes: 2 }
+  await until(() => texts.length > 0, { what: 'a text', timeoutMs: 10_000 })
+  await told.stop()
+  expect(Buffer.byteLength(texts[0] ?? '')).toBeLessThanOrEqual(7_000)
+  expect(JSON.parse(texts[0] ?? '')).toMatchObject({ progress: { phase: 'write' } })
+  expect(JSON.parse(texts[0] ?? '').signs).toHaveLength(Object.keys(SIGNS).length)
+  // Of each, what is kept is little and printable.
+  for (const { count, details } of sightings.look('n').signs.values()) {
+    expect([count, details.length]).toEqual([1_000, 4])
+    for (const detail of details) expect(detail).toMatch(/^\d+\?\[2J\?x{1,195}…$/)
+  }
 })
 
 test('the clock of another conductor may be wrong: its agent is as silent as it is there', async () => {

@@ -69,7 +69,7 @@ const unknownCard: BootRule = ({ live, strangers }) =>
   live.seen.size === 0 && strangers.length > 0
     ? [
         {
-          cause: 'it asks with a MAC address that belongs to no port',
+          cause: 'it probably asks with a MAC address that belongs to no port',
           evidence: [`unknown MACs that wanted to boot since this boot began: ${strangers.join(', ')}`],
           remedy: 'add the port that is missing, or correct the address of the one that is there',
         },
@@ -180,7 +180,7 @@ const saysNothing: BootRule = (at) => {
   return [
     {
       cause:
-        'the firmware does not try the network: its card has no boot ROM or driver there, or network boot is switched off',
+        'the firmware does not try the network, as far as its console shows: its card has no boot ROM or driver there, or network boot is switched off',
       evidence: [evidenceOf('says-nothing', seen), 'its console shows no attempt to boot from the network'],
       remedy: 'switch network boot (PXE, option ROM, UEFI network stack) on for this card in the firmware',
     },

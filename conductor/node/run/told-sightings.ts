@@ -87,25 +87,21 @@ export class ToldSightings {
   }
 }
 
-/** What does not fit is told without its details. */
+/** What does not fit is told without details: those of the signs first, which servers and consoles fill. */
 function textOf(seen: SeenOfNode, sentAtMs: number): string {
-  const told: z.infer<typeof Told> = {
+  const whole: z.infer<typeof Told> = {
     ...seen,
     seen: seen.seen.map(([step, one]) => [step, one]),
-    signs: signsOf(seen),
+    signs: seen.signs.map(([sign, one]) => [sign, { ...one, details: [...one.details] }]),
     sentAtMs,
   }
-  const text = JSON.stringify(told)
-  return Buffer.byteLength(text) <= MAX_TEXT_BYTES
-    ? text
-    : JSON.stringify({
-        ...told,
-        progress: null,
-        timings: {},
-        signs: [],
-        seen: seen.seen.map(([step, { atMs }]) => [step, { atMs, detail: '' }]),
-      })
+  const brief = { ...whole, signs: seen.signs.map(([sign, one]) => [sign, { ...one, details: [] }]) }
+  const bare = {
+    ...brief,
+    progress: null,
+    timings: {},
+    seen: seen.seen.map(([step, { atMs }]) => [step, { atMs, detail: '' }]),
+  }
+  const texts = [whole, brief].map((told) => JSON.stringify(told))
+  return texts.find((text) => Buffer.byteLength(text) <= MAX_TEXT_BYTES) ?? JSON.stringify(bare)
 }
-
-const signsOf = ({ signs }: SeenOfNode): NonNullable<z.infer<typeof Told>['signs']> =>
-  signs.map(([sign, { details, ...one }]) => [sign, { ...one, details: [...details] }])
