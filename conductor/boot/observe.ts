@@ -202,7 +202,7 @@ export class Observer {
 
   /** The name of a boot ISO is no part of these paths. */
   onHttpRefused(url: string, fromIp: string, why: string): void {
-    this.signAt(fromIp, 'http-refused', `${url}: ${why}`)
+    if (!isOptionalName(url)) this.signAt(fromIp, 'http-refused', `${url}: ${why}`)
   }
 
   /** A transfer ended before its end. */

@@ -224,6 +224,7 @@ describe('what the servers of the wire report', () => {
       at.onHttpLost('/ramdisk/initrd', ip, { whole: false, sentBytes: 5, totalBytes: 10, stalled: false })
       at.onHttpLost('/ramdisk/initrd', ip, { whole: false, sentBytes: 5, totalBytes: 0, stalled: true })
       at.onHttpRefused('/ramdisk/initrd', ip, 'there is no such file')
+      at.onHttpRefused('/loader/revocations_sbat.efi', ip, 'there is no such file')
       at.onAgentSaid('unreached', ip)
     }
     expect(signs(events)).toEqual([

@@ -168,6 +168,22 @@ const MORE: readonly (readonly [name: string, seen: Seen, first: RegExp])[] = [
     /file that is not here: bootaa64\.efi/,
   ],
   [
+    'a loader asks HTTP for what is not here',
+    { steps: [...TO_IPXE, ['http-refused', '/loader/other.efi: it is not served']] },
+    /asks HTTP for a file that is not here: \/loader\/other\.efi/,
+  ],
+  [
+    'a ramdisk that is missing, whatever else is asked for',
+    {
+      steps: [
+        ...TO_KERNEL,
+        ['http-refused', '/ramdisk/aarch64/initrd: there is no such file'],
+        ['http-refused', '/other: it is not served'],
+      ],
+    },
+    /the initrd of the ramdisk is missing/,
+  ],
+  [
     'DHCP answered by two conductors',
     { steps: ['offer', ['rival', 'it takes 10.0.0.9 from another DHCP server, 10.0.0.2']] },
     /another DHCP server answers/,

@@ -48,7 +48,7 @@ async function rig(fault: FaultName, boot: string) {
   })
   const driverInfo = { ...bmc.driverInfo(), rackward_ip: '192.0.2.20/24', rackward_mac: '52:54:00:00:00:01' }
   const made = newNode({ uuid: '6f1b2c3d-0000-4000-8000-000000000001', driver: 'redfish', driverInfo }, 0)
-  const node = { ...made, interfaces: { boot } }
+  const node: NodeRecord = { ...made, interfaces: { boot }, workflow: { ...made.workflow, phase: 'boot' } }
   // The other parts belong to effects that no boot has.
   const parts = { bmcs, bmcQueue, media, sightings, clock, powerTimeoutMs: 20_000 } as unknown as PerformParts
   const acting = performer(parts)
@@ -106,4 +106,14 @@ test('an override that is never consumed: the ISO is served to no second boot, a
     expect.objectContaining({ target: 'Hdd', media: {} }),
   ])
   expect(bmc.system.boot.BootSourceOverrideTarget).toBe('Hdd')
+})
+
+test('what the old system asked for before its server was off is no sign of the new boot; the boot device is one', async () => {
+  const { node, sightings, carryOut, plan } = await rig('an override for once is ignored', 'ipxe')
+  sightings.booting(node.uuid, 0)
+  sightings.note(node.uuid, 'dhcp', { atMs: 1, detail: 'ack' })
+  sightings.sign(node.uuid, 'system', { atMs: 1, detail: '192.0.2.20' })
+  await carryOut([OFF, ...plan.toRamdisk, ON])
+  expect([...sightings.look(node.uuid).seen.keys()]).toEqual([])
+  expect([...sightings.look(node.uuid).signs.keys()]).toEqual(['override-kept'])
 })

@@ -7,6 +7,7 @@ import { evidenceOf, rule, stopping, type BootEvidence, type BootRule } from './
 /** Less was found by inspection: the deploy ramdisk has no room. */
 const RAMDISK_NEEDS_MB = 900
 
+const RAMDISK_FILE = /^\/ramdisk\/(?:\w+\/)?(kernel|initrd|rescue)\b/
 const partOf = ({ details }: SignSeen): string => /\/(kernel|initrd|rescue)\b/.exec(details.at(-1) ?? '')?.[1] ?? 'file'
 const FILE_KEYS: Readonly<Record<string, string>> = {
   kernel: 'boot.kernel',
@@ -128,11 +129,21 @@ const loops: BootRule = ({ live: { seen, signs } }) => {
   ]
 }
 
+const httpRefused = rule('http-refused', 'initrd', ({ details }) => {
+  const [wanted, part = ''] = details.flatMap((one) => RAMDISK_FILE.exec(one) ?? []).slice(-2)
+  return wanted
+    ? [
+        `the ${part} of the ramdisk is missing on the conductor`,
+        `look at ${FILE_KEYS[part] ?? 'boot.ramdisks'}: the file must be there and readable; make it with "rackward image build ramdisk"`,
+      ]
+    : [
+        `it asks HTTP for a file that is not here: ${details.at(-1) ?? ''}`,
+        'look at its console; another DHCP server or an older loader may name this file',
+      ]
+})
+
 export const TRANSFER_RULES: readonly BootRule[] = [
-  rule('http-refused', 'initrd', (seen) => [
-    `the ${partOf(seen)} of the ramdisk is missing on the conductor`,
-    `look at ${FILE_KEYS[partOf(seen)] ?? 'boot.kernel and boot.initrd'}: the file must be there and readable; make it with "rackward image build ramdisk"`,
-  ]),
+  httpRefused,
   noRoom,
   rule('http-stalled', 'initrd', (seen) => [
     shareOf(seen) < 0.01

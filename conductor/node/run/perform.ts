@@ -136,6 +136,7 @@ async function perform(
           })
         })
       if (to === 'on') readConsole(parts, node)
+      else forgetOldSystem(parts, node)
       return undefined
     }
     case 'reset':
@@ -174,9 +175,15 @@ function noteBootDevice(
   sightings.sign(uuid, sign, { atMs: clock.now(), detail })
 }
 
-/** While it boots into the ramdisk. */
+const bootsRamdisk = (node: NodeRecord): boolean => node.workflow.phase === 'boot' && usesAgent(node)
+
 function readConsole({ consoles }: PerformParts, node: NodeRecord): void {
-  if (node.workflow.phase === 'boot' && usesAgent(node)) consoles?.begin(node)
+  if (bootsRamdisk(node)) consoles?.begin(node)
+}
+
+/** What a server asked for between the order to boot and its end is of the system that ran until then. */
+function forgetOldSystem({ sightings, clock }: PerformParts, node: NodeRecord): void {
+  if (bootsRamdisk(node)) sightings.booting(node.uuid, clock.now())
 }
 
 /** Decided before the server is touched, of what is known then. */
