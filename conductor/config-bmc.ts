@@ -43,7 +43,7 @@ export const BmcAccess = z.strictObject({
     .boolean()
     .default(false)
     .describe(
-      'Whether the conductor reads the serial console of a server (IPMI serial over LAN) while it boots the ramdisk, so that explain can quote what firmware, kernel and agent print there. Many BMCs allow one such session: it ends before a user of Rackward gets the console, but other programs find it taken until the agent calls.',
+      'Whether the conductor reads the serial console of a server (IPMI serial over LAN) while it boots the ramdisk, so that explain can quote what firmware, kernel and agent print there. Many BMCs allow one such session: it ends before a user gets the console through the same conductor; other conductors and other programs find it taken until the agent calls, or steal it.',
     ),
   events: BmcEvents.prefault({}).describe('Events of Redfish BMCs, each of which causes a read of power and health.'),
 })

@@ -153,7 +153,7 @@ const endAgents = async () => {
   }
 }
 
-test('a blocked agent port is named by what the agent says over boot HTTP, and no longer once it is open', async () => {
+test('a blocked agent port, and a wrong certificate there, are named by what the agent says over boot HTTP, until it calls', async () => {
   await within(CONDUCTOR, 'nft', 'add table inet fault; add chain inet fault in { type filter hook input priority 0; }')
   await within(CONDUCTOR, 'nft', 'add rule inet fault in tcp dport 6386 drop')
   await bootAgent()
@@ -161,11 +161,18 @@ test('a blocked agent port is named by what the agent says over boot HTTP, and n
   expect((await explained()).seen.map(({ what }) => what)).toContain(
     'its agent says, over HTTP, that it does not reach the agent port',
   )
+  await endAgents()
   await within(CONDUCTOR, 'nft', 'delete table inet fault')
+
+  await bootAgent((cmdline) => cmdline.replace(/rackward\.pin=\w+/, `rackward.pin=${'0'.repeat(64)}`))
+  await names(/the agent does not accept the certificate of the conductor/)
+  await endAgents()
+
+  await bootAgent()
   await until(async () => (await explained()).seen.some(({ what }) => what === 'the agent called'), {
     what: 'the call of the agent',
     timeoutMs: 60_000,
   })
-  expect((await explained()).causes.map(({ cause }) => cause).join()).not.toMatch(/port is blocked/)
+  expect((await explained()).causes.map(({ cause }) => cause).join()).not.toMatch(/port|certificate/)
   await endAgents()
 }, 180_000)

@@ -5,6 +5,7 @@ import type { PollSeen } from '../../conductor/node/query/account.ts'
 import { explain, type Facts } from '../../conductor/node/query/explain.ts'
 import { Sightings } from '../../conductor/node/query/sightings.ts'
 import { NO_PAST } from '../../conductor/node/policy/usual-time.ts'
+import { FAULTS, type FaultCode } from '../../kit/fault.ts'
 import { newNode, type NodeRecord, type Workflow } from '../../conductor/node/record.ts'
 
 export type Step = Milestone | Sign | readonly [Milestone | Sign, string]
@@ -22,6 +23,26 @@ export interface Seen {
 const BOOTED_MS = 1_000
 const NOW_MS = 200_000
 export const AGENT = { sessionHash: 'h', generation: 1, tokenMs: 0, helloAtMs: 90_000 }
+
+export const failed = (code: FaultCode, text = ''): Seen => ({
+  node: {
+    provisionState: 'deploy failed',
+    lastFault: { code, atMs: 0 },
+    lastError: `deploy failed: ${text} (${FAULTS[code].remedy})`,
+  },
+})
+export const poll = (code: FaultCode): PollSeen => ({ okAtMs: 1, failures: 3, fault: `the BMC: ${code}`, code })
+
+export const TO_IPXE: readonly Step[] = [
+  'machine',
+  'offer',
+  'dhcp',
+  'tftp-ask',
+  ['loader', 'snponly.efi: iPXE'],
+  'ipxe-dhcp',
+]
+export const TO_KERNEL: readonly Step[] = [...TO_IPXE, 'script', ['http-ask', '/ramdisk/kernel'], 'kernel']
+export const TO_INITRD: readonly Step[] = [...TO_KERNEL, ['http-ask', '/ramdisk/initrd'], 'initrd']
 
 export function accountOf({ node, workflow, steps = [], poll, agent, ...more }: Seen) {
   const sightings = new Sightings()

@@ -1,22 +1,9 @@
 /** What explain names first, for what was seen of each fault: tables of evidence and cause, without a server. */
 import { describe, expect, test } from 'vitest'
-import type { PollSeen } from '../../conductor/node/query/account.ts'
 import type { NodeRecord } from '../../conductor/node/record.ts'
-import { FAULTS, type FaultCode } from '../../kit/fault.ts'
-import { accountOf, AGENT, type Seen, type Step } from './explain-bench.ts'
+import { FAULTS } from '../../kit/fault.ts'
+import { accountOf, AGENT, failed, poll, TO_INITRD, TO_IPXE, TO_KERNEL, type Seen, type Step } from './explain-bench.ts'
 
-const failed = (code: FaultCode, text = ''): Seen => ({
-  node: {
-    provisionState: 'deploy failed',
-    lastFault: { code, atMs: 0 },
-    lastError: `deploy failed: ${text} (${FAULTS[code].remedy})`,
-  },
-})
-const poll = (code: FaultCode): PollSeen => ({ okAtMs: 1, failures: 3, fault: `the BMC: ${code}`, code })
-
-const TO_IPXE: readonly Step[] = ['machine', 'offer', 'dhcp', 'tftp-ask', ['loader', 'snponly.efi: iPXE'], 'ipxe-dhcp']
-const TO_KERNEL: readonly Step[] = [...TO_IPXE, 'script', ['http-ask', '/ramdisk/kernel'], 'kernel']
-const TO_INITRD: readonly Step[] = [...TO_KERNEL, ['http-ask', '/ramdisk/initrd'], 'initrd']
 const INSPECTED = { inspectionFinishedAtMs: 5 } as const
 
 const FAULTS_SEEN: readonly (readonly [name: string, seen: Seen, first: RegExp])[] = [

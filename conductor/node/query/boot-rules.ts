@@ -202,7 +202,7 @@ const unreached: BootRule = (at) => {
         }
       : {
           cause: 'the agent’s port is blocked: the ramdisk runs, and does not reach it',
-          evidence: [evidenceOf('agent-unreached', seen), 'no connection of it arrived at the agent port'],
+          evidence: [evidenceOf('agent-unreached', seen), 'no connection of it was seen at the agent port'],
           remedy: 'let TCP to agent.port pass from the provisioning network',
         },
   ]

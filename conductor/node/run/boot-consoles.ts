@@ -1,6 +1,6 @@
 /** Reads the serial consoles of servers while they boot into the ramdisk, for what firmware, kernel and agent say
- *  there. A session at the BMC is held for that alone: it gives way to every user of Rackward, and one that cannot be
- *  had is done without. */
+ *  there. A session at the BMC is held for that alone: it gives way to every user of this conductor, and one that
+ *  cannot be had is done without. */
 import type { Clock } from '../../../kit/clock.ts'
 import { isFault } from '../../../kit/fault.ts'
 import type { Piped } from '../../../kit/run.ts'
