@@ -22,8 +22,9 @@ const PING_MS = 10_000
 /** Calls are tried again; what hinders them is told to people. `tries`: how often this call failed. */
 export type OnTrouble = (fault: Fault, tries: number) => void
 
-/** The field of a fault about the certificate. */
+/** The field of a fault about the certificate, and of one about what the conductor answered. */
 export const PIN = 'pin'
+export const ANSWER = 'answer'
 
 export class ConductorLink {
   private readonly url: URL
@@ -101,7 +102,8 @@ export class ConductorLink {
     })
     if (status === 200) return bytes
     const said = parse(bytes)
-    if (status >= 500) throw new Fault('agent.network', `the conductor answered ${status}: ${said.error}`)
+    if (status >= 500)
+      throw new Fault('agent.network', `the conductor answered ${status}: ${said.error}`, { field: ANSWER })
     throw new Fault(
       (said.code && Object.hasOwn(FAULTS, said.code) ? said.code : 'agent.session') as FaultCode,
       said.error || `the conductor answered ${status}`,
