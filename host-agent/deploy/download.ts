@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pieceLength, type ImageIndex } from '../../conductor/api/agent-wire.ts'
-import { Fault } from '../../kit/fault.ts'
+import { Fault, isFault } from '../../kit/fault.ts'
 import { gather } from '../../kit/gather.ts'
 import { pipedToFile } from '../../kit/run.ts'
 
@@ -57,8 +57,12 @@ async function scratchFile(): Promise<FileHandle> {
 }
 
 /** One piece as it is stored. Throws `deploy.download`. */
-export async function downloadFrame(url: string, frame: Pick<Run, 'at' | 'lengthBytes'>): Promise<Buffer> {
-  const response = await request(url, frame)
+export async function downloadFrame(
+  url: string,
+  frame: Pick<Run, 'at' | 'lengthBytes'>,
+  signal: AbortSignal,
+): Promise<Buffer> {
+  const response = await request(url, frame, signal)
   const bytes = await gather(response, frame.lengthBytes).catch((error: Error) => {
     throw new Fault('deploy.download', `${url}: ${error.message}`, { cause: error })
   })
@@ -66,7 +70,8 @@ export async function downloadFrame(url: string, frame: Pick<Run, 'at' | 'length
   return bytes
 }
 
-/** The bytes of a piece, raw or unpacked from its frame; undefined: they are not what the index says. */
+/** The bytes of a piece, raw or unpacked from its frame; undefined: they are not what the index says. Throws where zstd
+ *  cannot be started: that is not the fault of whoever sent them. */
 export async function provePiece(
   index: ImageIndex,
   number: number,
@@ -82,7 +87,9 @@ export async function provePiece(
 async function unpackFrame(bytes: Buffer, mostBytes: number): Promise<Buffer | undefined> {
   const file = await scratchFile()
   try {
-    if (await unpack(Readable.from([bytes]), file, mostBytes)) return undefined
+    const broken = await unpack(Readable.from([bytes]), file, mostBytes)
+    if (isFault(broken?.cause, 'run.resources') || isFault(broken?.cause, 'run.missing')) throw broken.cause
+    if (broken) return undefined
     const raw = Buffer.allocUnsafe((await file.stat()).size)
     for (let got = 0; got < raw.length;) got += (await file.read(raw, got, raw.length - got, got)).bytesRead
     return raw
@@ -138,11 +145,12 @@ async function takeWhole(file: FileHandle, run: Run, opts: TakeRun): Promise<boo
   return true
 }
 
-function request(url: string, run: Pick<Run, 'at' | 'lengthBytes'>): Promise<IncomingMessage> {
+function request(url: string, run: Pick<Run, 'at' | 'lengthBytes'>, signal?: AbortSignal): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const fail = (why: string, cause?: Error) => reject(new Fault('deploy.download', `${url}: ${why}`, { cause }))
     const headers = { range: `bytes=${run.at}-${run.at + run.lengthBytes - 1}` }
-    const call = get(url, { agent: keepAlive, timeout: STALL_MS, headers }, (response) => {
+    const opts = { agent: keepAlive, timeout: STALL_MS, headers, ...(signal ? { signal } : {}) }
+    const call = get(url, opts, (response) => {
       if (response.statusCode === 206 && Number(response.headers['content-length']) === run.lengthBytes)
         return resolve(response)
       response.destroy()

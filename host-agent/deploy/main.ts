@@ -1,7 +1,7 @@
 /** The program in the deploy ramdisk: brings the network up, calls the conductor, carries out its orders, waits for the
  *  next one. */
 import { readFile, writeFile } from 'node:fs/promises'
-import { systemClock as clock } from '../../kit/clock.ts'
+import { monotonicClock as clock, systemClock } from '../../kit/clock.ts'
 import { asFault, isFault } from '../../kit/fault.ts'
 import { systemRandom } from '../../kit/random.ts'
 import { run } from '../../kit/run.ts'
@@ -27,7 +27,7 @@ async function openSession(link: ConductorLink, args: BootArgs): Promise<void> {
   if (!kept) await writeFile(SECRET_FILE, secret, { mode: 0o600 })
   const macs = (await readNics()).map((nic) => nic.mac)
   const proof = args.token === undefined ? { claim: args.mac } : { token: args.token }
-  await link.open({ ...proof, secret, macs, bootMode: await readBootMode(), clockMs: clock.now() })
+  await link.open({ ...proof, secret, macs, bootMode: await readBootMode(), clockMs: systemClock.now() })
 }
 
 async function obey(link: ConductorLink, order: Order, args: BootArgs): Promise<boolean> {

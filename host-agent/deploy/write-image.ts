@@ -61,9 +61,10 @@ async function writeAll(parts: WriteParts): Promise<void> {
     await zeroRange(parts, zeros)
     for (let number = zeros.first; number < zeros.first + zeros.count; number += 1) count(number)
   }
-  const runs = dataRuns(index, (number) => number > 0)
+  const isLater = (number: number) => number > 0
   if (swarm)
-    await swarm.fetch(runs, {
+    await swarm.fetch(isLater, {
+      runs: (isWanted) => dataRuns(index, isWanted),
       unicast: (queue, isOver) =>
         writeRuns({ ...parts, isOver }, queue, (number) => (count(number), swarm.wrote(number))),
       store: async (number, bytes) => {
@@ -71,7 +72,7 @@ async function writeAll(parts: WriteParts): Promise<void> {
         count(number)
       },
     })
-  else await writeRuns(parts, runs, count)
+  else await writeRuns(parts, dataRuns(index, isLater), count)
   await parts.disk.flush()
   await mend(parts, await readBack(parts, (number) => number > 0))
   // A disk that boots and a server that listens are never there at the same time.

@@ -1,9 +1,10 @@
 /** Fetches the pieces of an image from the image server and from neighbours that write the same one, and serves them to
  *  those. Until the tracker says that there are enough of them, the image server alone is asked, in runs, as without a
- *  swarm; without a tracker it stays so. Every piece is proven by the index before it is written or passed on. */
+ *  swarm; without a tracker it stays so, and whatever fails in the swarm but the disk, it is so again. Every piece that
+ *  comes in the swarm is proven by the index before it is written, and every piece before it is passed on. */
 import type { ImageIndex } from '../../../conductor/api/agent-wire.ts'
 import type { SwarmAnswer, SwarmCall } from '../../../conductor/api/swarm-wire.ts'
-import { asFault, Fault } from '../../../kit/fault.ts'
+import { asFault, Fault, isFault } from '../../../kit/fault.ts'
 import type { Clock } from '../../../kit/clock.ts'
 import type { Random } from '../../../kit/random.ts'
 import { Semaphore } from '../../../kit/semaphore.ts'
@@ -35,6 +36,8 @@ export interface Hands {
   /** Takes runs out of `queue` and writes them, until `isOver`. */
   readonly unicast: (queue: Run[], isOver: () => boolean) => Promise<void>
   readonly store: (number: number, bytes: Buffer) => Promise<void>
+  /** The runs of pieces that are wanted. */
+  readonly runs: (isWanted: (number: number) => boolean) => Run[]
 }
 
 const TICK_MS = 200
@@ -60,9 +63,11 @@ export class SwarmFetch {
   /** Of the tracker's clock against ours. */
   private aheadMs = 0
   private port = 0
+  private hasListened = false
   private hands: Hands | undefined
   private seedFailures = 0
   private damaged = 0
+  private isGivenUp = false
   private end: { resolve: () => void; reject: (error: unknown) => void } | undefined
   /** Pieces that are being proven and written. */
   private readonly taking = new Set<Promise<void>>()
@@ -107,6 +112,7 @@ export class SwarmFetch {
 
   /** One line for whoever watches; undefined: nothing to tell. */
   get said(): string | undefined {
+    if (this.isGivenUp) return 'from the image server alone: the swarm failed'
     if (!this.answer?.on) return undefined
     const known = this.answer.neighbours.length
     const { size } = this.neighbours
@@ -116,21 +122,30 @@ export class SwarmFetch {
       : 'from the image server; no neighbours yet'
   }
 
-  /** Fetches what `runs` hold. Resolves when all of it is on the disk. */
-  async fetch(runs: readonly Run[], hands: Hands): Promise<void> {
+  /** Fetches what is wanted. Resolves when all of it is on the disk. */
+  async fetch(isWanted: (number: number) => boolean, hands: Hands): Promise<void> {
     this.hands = hands
     await Promise.race([this.callOnce(), this.parts.clock.sleep(CALL_AGAIN_MS, this.abort.signal)])
     void this.keepCalling()
-    const queue = [...runs]
+    const queue = hands.runs(isWanted)
     await hands.unicast(queue, () => this.answer?.on === true)
     const wanted = queue.flatMap(({ first, count }) => Array.from({ length: count }, (_, i) => first + i))
     if (wanted.length === 0) return
     const random = () => this.parts.random.bytes(4).readUInt32BE() / 2 ** 32
-    this.plan = new SwarmPlan({ pieces: this.parts.index.pieces.length, wanted, random })
-    await new Promise<void>((resolve, reject) => {
-      this.end = { resolve, reject }
-      void this.tick()
-    })
+    const plan = new SwarmPlan({ pieces: this.parts.index.pieces.length, wanted, random })
+    this.plan = plan
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.end = { resolve, reject }
+        void this.tick()
+      })
+    } catch (error) {
+      if (isFault(error, 'deploy.write')) throw error
+      // What the image server has to answer for is found again there, with the patience of a deploy without a swarm.
+      this.isGivenUp = true
+      await this.close()
+      await hands.unicast(hands.runs(plan.isMissing), () => false)
+    }
   }
 
   /** A piece that was written without the swarm can be passed on all the same. */
@@ -146,6 +161,7 @@ export class SwarmFetch {
     this.neighbours.close()
     await this.stopListening()
     await Promise.all(this.taking)
+    this.shelf.clear()
   }
 
   private async stopListening(): Promise<void> {
@@ -168,8 +184,10 @@ export class SwarmFetch {
   private async callOnce(): Promise<void> {
     const { call, clock, ip, orderId } = this.parts
     try {
-      if (this.answer?.on && this.port === 0) {
-        this.port = await this.server.listen(ip)
+      if (this.answer?.on && !this.hasListened) {
+        this.hasListened = true
+        // Who cannot be reached can fetch all the same.
+        this.port = await this.server.listen(ip).catch(() => 0)
         // It may have been closed meanwhile.
         if (this.abort.signal.aborted) return await this.stopListening()
       }
@@ -196,14 +214,19 @@ export class SwarmFetch {
     }
   }
 
+  /** Never throws: timers and sockets call it. */
   private act(): void {
     const { plan, parts } = this
     if (!plan || this.abort.signal.aborted) return
-    this.neighbours.greet()
-    if (this.answer) plan.grant(this.answer.seed ?? undefined)
-    for (const ask of plan.next(parts.clock.now()))
-      if (ask.from === SEED) this.keepTaking(this.fromSeed(ask))
-      else this.neighbours.ask(ask)
+    try {
+      this.neighbours.greet()
+      if (this.answer) plan.grant(this.answer.seed ?? undefined)
+      for (const ask of plan.next(parts.clock.now()))
+        if (ask.from === SEED) this.keepTaking(this.fromSeed(ask))
+        else this.neighbours.ask(ask)
+    } catch (error) {
+      this.fail(error)
+    }
   }
 
   private keepTaking(work: Promise<void>): void {
@@ -217,9 +240,10 @@ export class SwarmFetch {
     const { index, dataUrl, clock } = this.parts
     const { at = 0, lengthBytes = 0 } = index.pieces[ask.piece] ?? {}
     try {
-      const frame = await downloadFrame(dataUrl, { at, lengthBytes })
+      const frame = await downloadFrame(dataUrl, { at, lengthBytes }, this.abort.signal)
       await this.take(ask, frame, false)
     } catch (error) {
+      if (this.abort.signal.aborted) return
       const fault = asFault(error, 'agent.broken')
       if (fault.code !== 'deploy.download' && fault.code !== 'image.piece') return this.fail(error)
       this.seedFailures += 1

@@ -1,7 +1,7 @@
 /** The connections to the neighbours that the tracker named: made, made again with a new ticket when the old one ended,
  *  and ended when the tracker names them no more. */
 import type { ImageIndex } from '../../../conductor/api/agent-wire.ts'
-import type { Neighbour } from '../../../conductor/api/swarm-wire.ts'
+import { MAX_PEERS, type Neighbour } from '../../../conductor/api/swarm-wire.ts'
 import type { Clock } from '../../../kit/clock.ts'
 import type { Random } from '../../../kit/random.ts'
 import { PeerLink } from './peer-link.ts'
@@ -32,6 +32,7 @@ interface KnownPeer {
   readonly held: Set<number>
   isMet: boolean
   failures: number
+  dialledAtMs: number
   againAtMs: number
 }
 
@@ -59,7 +60,7 @@ export class Neighbours {
   /** For the tracker. */
   complaints(): { bad: string[]; unreachable: string[] } {
     const unreachable = [...this.known].filter(([, { failures }]) => failures >= UNREACHABLE).map(([id]) => id)
-    return { bad: [...this.liars].slice(-MOST), unreachable: unreachable.slice(0, MOST) }
+    return { bad: [...this.liars].slice(-MAX_PEERS), unreachable: unreachable.slice(0, MAX_PEERS) }
   }
 
   /** These are the neighbours now. */
@@ -117,6 +118,7 @@ export class Neighbours {
       held: new Set(),
       isMet: false,
       failures: 0,
+      dialledAtMs: 0,
       againAtMs: 0,
     })
   }
@@ -125,7 +127,10 @@ export class Neighbours {
     if (this.closed) return
     const nowMs = this.parts.clock.now()
     for (const known of this.known.values())
-      if (!known.link && nowMs >= known.againAtMs) known.link = this.connect(known)
+      if (!known.link && nowMs >= known.againAtMs) {
+        known.dialledAtMs = nowMs
+        known.link = this.connect(known)
+      }
   }
 
   private connect(known: KnownPeer): PeerLink {
@@ -161,7 +166,8 @@ export class Neighbours {
           known.isMet = false
           known.held.clear()
           known.failures += wasReady ? 0 : 1
-          known.againAtMs = clock.now() + (wasReady ? 0 : AGAIN_MS * known.failures)
+          // One that ends with its ticket is made again at once; one that ends as soon as it is made is not.
+          known.againAtMs = wasReady ? known.dialledAtMs + AGAIN_MS : clock.now() + AGAIN_MS * known.failures
           if (wasMet) events.departed(id)
           events.changed()
         },
@@ -169,5 +175,3 @@ export class Neighbours {
     })
   }
 }
-
-const MOST = 32

@@ -36,7 +36,8 @@ const TAKEN = { [FRAME.hello]: MAX_HELLO, [FRAME.prove]: PROOF_BYTES, [FRAME.get
 export class PeerServer {
   private readonly parts: PeerServerParts
   private readonly server: Server
-  private readonly neighbours = new Set<Neighbour>()
+  /** By the id of the reader. */
+  private readonly neighbours = new Map<string, Neighbour>()
   private readonly sockets = new Set<Socket>()
   private readonly uploads = new Semaphore(UPLOADS)
   private freeAtMs = 0
@@ -46,6 +47,8 @@ export class PeerServer {
     this.parts = parts
     this.server = createServer({ noDelay: true }, (socket) => this.greet(socket))
     limitConnections(this.server, { all: CONNECTIONS, perAddress: CONNECTIONS_PER_ADDRESS }, () => undefined)
+    // Without descriptors a connection cannot be accepted: the peer tries again.
+    this.server.on('error', () => undefined)
   }
 
   async listen(host: string): Promise<number> {
@@ -66,7 +69,7 @@ export class PeerServer {
 
   /** There are new pieces. */
   tell(): void {
-    for (const neighbour of this.neighbours) neighbour.tell()
+    for (const neighbour of this.neighbours.values()) neighbour.tell()
   }
 
   private greet(socket: Socket): void {
@@ -79,7 +82,7 @@ export class PeerServer {
     socket.once('close', tooLate)
     const frames = new FrameReader(TAKEN)
     const nonce = random.bytes(NONCE_BYTES)
-    let known: { key: Buffer; proof: Buffer; untilMs: number } | undefined
+    let known: { reader: string; proof: Buffer; untilMs: number } | undefined
     let neighbour: Neighbour | undefined
     const take = ({ type, body }: Frame): void => {
       if (neighbour) return neighbour.take(type, body)
@@ -90,7 +93,8 @@ export class PeerServer {
         if (!ticket) return void socket.destroy()
         const key = ticketKeyOf(me.key, text)
         const nonces = { reader: Buffer.from(body.subarray(0, NONCE_BYTES)), server: nonce }
-        known = { key, proof: proofOf(key, 'reader', nonces), untilMs: ticket.notAfterMs - me.nowMs }
+        const untilMs = ticket.notAfterMs - me.nowMs
+        known = { reader: ticket.reader, proof: proofOf(key, 'reader', nonces), untilMs }
         socket.write(encodeFrame(FRAME.challenge, Buffer.concat([nonce, proofOf(key, 'server', nonces)])))
         return
       }
@@ -99,9 +103,7 @@ export class PeerServer {
       // A new ticket makes a new connection.
       const over = clock.after(known.untilMs, () => socket.destroy())
       socket.once('close', over)
-      neighbour = new Neighbour(socket, this)
-      this.neighbours.add(neighbour)
-      socket.once('close', () => neighbour && this.neighbours.delete(neighbour))
+      neighbour = this.meet(known.reader, socket)
       neighbour.tell()
     }
     socket.on('data', (chunk: Buffer) => {
@@ -111,6 +113,15 @@ export class PeerServer {
         socket.destroy()
       }
     })
+  }
+
+  /** A reader has one connection: the newest. */
+  private meet(reader: string, socket: Socket): Neighbour {
+    this.neighbours.get(reader)?.leave()
+    const neighbour = new Neighbour(socket, this)
+    this.neighbours.set(reader, neighbour)
+    socket.once('close', () => this.neighbours.get(reader) === neighbour && this.neighbours.delete(reader))
+    return neighbour
   }
 
   get shelf(): Shelf {
@@ -126,18 +137,12 @@ export class PeerServer {
     return this.uploads.run(async () => {
       if (!isWanted() || socket.destroyed) return
       const piece = await this.parts.shelf.read(number)
-      if (!piece) return void socket.write(encodeFrame(FRAME.none, numbersBody([number])))
+      if (!piece) return written(socket, encodeFrame(FRAME.none, numbersBody([number])))
       await this.pace(piece.bytes.length)
       if (!isWanted() || socket.destroyed) return
       socket.cork()
       socket.write(pieceHead(number, piece.isRaw, piece.bytes.length))
-      const sent = new Promise<void>((resolve) => {
-        socket.once('close', resolve)
-        socket.write(piece.bytes, () => {
-          socket.off('close', resolve)
-          resolve()
-        })
-      })
+      const sent = written(socket, piece.bytes)
       socket.uncork()
       await sent
       this.sentBytes += piece.bytes.length
@@ -153,6 +158,17 @@ export class PeerServer {
     if (startMs > nowMs) await this.parts.clock.sleep(startMs - nowMs)
   }
 }
+
+/** Resolves when the kernel has the bytes, or nobody is there any more: a peer that does not read makes us hold one
+ *  answer. */
+const written = (socket: Socket, bytes: Buffer): Promise<void> =>
+  new Promise((resolve) => {
+    socket.once('close', resolve)
+    socket.write(bytes, () => {
+      socket.off('close', resolve)
+      resolve()
+    })
+  })
 
 /** One that proved its ticket. */
 class Neighbour {
@@ -180,6 +196,10 @@ class Neighbour {
     if (this.wanted.length >= WAITING) return void this.socket.destroy()
     this.wanted.push(number)
     if (!this.isSending) void this.sendAll()
+  }
+
+  leave(): void {
+    this.socket.destroy()
   }
 
   /** At most four times a second. */

@@ -1,7 +1,8 @@
 /** The pieces that this node can give away: frames as they came, as far as memory goes; older ones are read back from
- *  its disk. */
+ *  its disk, and proven then: a disk that does not hold what was written makes no liar of its node. */
 import { pieceLength, type ImageIndex } from '../../../conductor/api/agent-wire.ts'
 import type { DiskFile } from '../disk.ts'
+import { provePiece } from '../download.ts'
 
 export interface ShelfParts {
   readonly index: ImageIndex
@@ -46,13 +47,21 @@ export class Shelf {
     }
   }
 
-  /** Undefined: it is not held. */
+  /** Gives the memory back. */
+  clear(): void {
+    this.frames.clear()
+    this.frameBytes = 0
+  }
+
+  /** Undefined: it is not held, or the disk does not hold it as it was written. */
   async read(number: number): Promise<{ readonly isRaw: boolean; readonly bytes: Buffer } | undefined> {
     if (!this.held.has(number)) return undefined
     const frame = this.frames.get(number)
     if (frame) return { isRaw: false, bytes: frame }
-    const bytes = Buffer.allocUnsafe(pieceLength(this.parts.index, number))
-    await this.parts.disk.read(bytes, number * this.parts.index.pieceBytes)
-    return { isRaw: true, bytes }
+    const { index, disk } = this.parts
+    const bytes = Buffer.allocUnsafe(pieceLength(index, number))
+    await disk.read(bytes, number * index.pieceBytes)
+    const proven = await provePiece(index, number, { bytes, isRaw: true })
+    return proven && { isRaw: true, bytes: proven }
   }
 }

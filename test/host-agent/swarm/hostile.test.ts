@@ -1,14 +1,17 @@
 /** Attacks on the port that a node opens while it writes an image, and on the end that fetches: over real sockets. */
-import { connect, createServer, type Socket } from 'node:net'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { createHash, randomBytes } from 'node:crypto'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { ticketText, type Neighbour, type Ticket } from '../../../conductor/api/swarm-wire.ts'
+import { provePiece } from '../../../host-agent/deploy/download.ts'
 import { encodeFrame, FRAME, FrameReader, numbersBody, pieceHead } from '../../../host-agent/deploy/swarm/frames.ts'
+import { Neighbours } from '../../../host-agent/deploy/swarm/neighbours.ts'
 import { PeerLink } from '../../../host-agent/deploy/swarm/peer-link.ts'
 import { PeerServer } from '../../../host-agent/deploy/swarm/peer-server.ts'
 import { goodTicket, proofOf, ticketKeyOf } from '../../../host-agent/deploy/swarm/proof.ts'
 import { Shelf } from '../../../host-agent/deploy/swarm/shelf.ts'
 import type { ImageIndex } from '../../../images/index.ts'
-import { systemClock, until, type Clock } from '../../../kit/clock.ts'
+import { systemClock, turn, until, type Clock } from '../../../kit/clock.ts'
 import { listen } from '../../../kit/listen.ts'
 import { systemRandom } from '../../../kit/random.ts'
 import { uuid } from './rig.ts'
@@ -136,13 +139,76 @@ test('a connection ends with its ticket', async () => {
 })
 
 test('a reader that asks for more than it may is cut off', async () => {
-  const key = ticketKeyOf(KEY, ticket())
-  const socket = dial()
-  socket.write(hello(ticket()))
-  const challenge = (await hears(socket, 53)).subarray(5)
-  socket.write(encodeFrame(FRAME.prove, proofOf(key, 'reader', { reader: nonce, server: challenge.subarray(0, 16) })))
+  const socket = await proven()
   socket.write(Buffer.concat([1, 2, 3, 4, 5, 6].map((number) => encodeFrame(FRAME.get, numbersBody([number])))))
   await until(() => socket.destroyed, { what: 'the end', timeoutMs: 10_000, everyMs: 10 })
+})
+
+/** A reader that proved itself, as nobody's code. */
+async function proven(more: Partial<Ticket> = {}): Promise<Socket> {
+  const [socket, text] = [dial(), ticket(more)]
+  socket.write(hello(text))
+  const challenge = (await hears(socket, 53)).subarray(5)
+  const nonces = { reader: nonce, server: challenge.subarray(0, 16) }
+  socket.write(encodeFrame(FRAME.prove, proofOf(ticketKeyOf(KEY, text), 'reader', nonces)))
+  return socket
+}
+
+test('a reader that reads nothing makes the server hold one answer', async () => {
+  const socket = await proven()
+  await until(() => server.connections === 1, { what: 'a neighbour', timeoutMs: 10_000, everyMs: 5 })
+  const { neighbours } = server as unknown as { neighbours: Map<string, { readonly socket: Socket }> }
+  const held = neighbours.get(READER)?.socket as Socket
+  const write = held.write.bind(held)
+  // The kernel takes nothing more.
+  let answers = 0
+  held.write = ((...[bytes]: Parameters<typeof write>) => {
+    answers += 1
+    return bytes.length === 0
+  }) as typeof held.write
+  for (let round = 0; round < 20; round += 1) {
+    const { bytesRead } = held
+    socket.write(encodeFrame(FRAME.get, numbersBody([7])))
+    await until(() => held.bytesRead >= bytesRead + 9, { what: 'the request', timeoutMs: 10_000, everyMs: 1 })
+    await turn()
+  }
+  expect(answers).toBe(1)
+})
+
+test('a reader has one connection: the one before ends', async () => {
+  // Its ticket does not end meanwhile.
+  const first = await proven({ notAfterMs: 9_000_000 })
+  await until(() => server.connections === 1, { what: 'a neighbour', timeoutMs: 10_000, everyMs: 5 })
+  const second = await proven()
+  await until(() => first.destroyed, { what: 'the end of the first', timeoutMs: 10_000, everyMs: 5 })
+  expect([server.connections, second.destroyed]).toEqual([1, false])
+})
+
+test('a connection that cannot be accepted ends nothing else', async () => {
+  const { server: listener } = server as unknown as { server: Server }
+  listener.emit('error', new Error('accept EMFILE'))
+  const { heard } = reader()
+  await until(() => heard.has.length > 0, { what: 'pieces', timeoutMs: 10_000, everyMs: 10 })
+})
+
+test('a piece that the disk does not hold as it was written is not given away', async () => {
+  const bytes = randomBytes(SIZE)
+  const sha256 = createHash('sha256').update(bytes).digest('hex')
+  const pieces = index.pieces.map((piece) => ({ ...piece, sha256 }))
+  let held = bytes
+  const disk = { read: async (into: Buffer) => void held.copy(into) }
+  const shelf = new Shelf({ index: { ...index, pieces }, disk, memoryBytes: 0 })
+  shelf.keep(1)
+  expect(await shelf.read(1)).toEqual({ isRaw: true, bytes })
+  held = Buffer.concat([bytes.subarray(0, SIZE / 2), Buffer.alloc(SIZE / 2)])
+  expect(await shelf.read(1)).toBeUndefined()
+})
+
+test('where zstd cannot be started, nobody is called a liar', async () => {
+  const path = process.env.PATH
+  onTestFinished(() => void (process.env.PATH = path))
+  process.env.PATH = '/nowhere'
+  await expect(provePiece(index, 1, { bytes: Buffer.alloc(SIZE), isRaw: false })).rejects.toThrow('cannot run prlimit')
 })
 
 function reader(more: Partial<Ticket> = {}, at = port) {
@@ -153,16 +219,8 @@ function reader(more: Partial<Ticket> = {}, at = port) {
     none: [] as number[],
     gone: [] as boolean[],
   }
-  const neighbour: Neighbour = {
-    id: SELF,
-    ip: '127.0.0.1',
-    port: at,
-    near: true,
-    ticket: text,
-    ticketKey: ticketKeyOf(KEY, text).toString('base64url'),
-  }
   const link = new PeerLink({
-    neighbour,
+    neighbour: neighbourAt(at, text),
     index,
     clock,
     random: systemRandom,
@@ -176,6 +234,15 @@ function reader(more: Partial<Ticket> = {}, at = port) {
   })
   return { heard, link }
 }
+
+const neighbourAt = (at: number, text: string): Neighbour => ({
+  id: SELF,
+  ip: '127.0.0.1',
+  port: at,
+  near: true,
+  ticket: text,
+  ticketKey: ticketKeyOf(KEY, text).toString('base64url'),
+})
 
 /** A server of another make: proves itself where `isGenuine`, then sends `bytes`. */
 async function impostor(bytes: Buffer, isGenuine: boolean) {
@@ -197,6 +264,53 @@ async function impostor(bytes: Buffer, isGenuine: boolean) {
   fake.close()
   return heard
 }
+
+test('a server that proves itself and ends at once, again and again, is called once a second', async () => {
+  const key = ticketKeyOf(KEY, ticket())
+  let calls = 0
+  const fake = createServer((socket) => {
+    calls += 1
+    const frames = new FrameReader({ [FRAME.hello]: 512, [FRAME.prove]: 32 })
+    socket.on('error', () => undefined)
+    socket.on('data', (chunk: Buffer) => {
+      for (const { type, body } of frames.push(chunk)) {
+        const nonces = { reader: body.subarray(0, 16), server: Buffer.alloc(16) }
+        if (type !== FRAME.hello) socket.destroy()
+        else socket.write(encodeFrame(FRAME.challenge, Buffer.concat([nonces.server, proofOf(key, 'server', nonces)])))
+      }
+    })
+  })
+  await listen(fake, { port: 0, host: '127.0.0.1' })
+  const { port } = fake.address() as { port: number }
+  let [ends, nowMs] = [0, 1_000]
+  const changed = () => {
+    ends += 1
+    neighbours.greet()
+  }
+  const neighbours: Neighbours = new Neighbours({
+    index,
+    localIp: '127.0.0.1',
+    clock: { ...systemClock, now: () => nowMs },
+    random: systemRandom,
+    events: {
+      joined: () => true,
+      has: () => undefined,
+      departed: () => undefined,
+      none: () => undefined,
+      piece: () => undefined,
+      changed,
+    },
+  })
+  neighbours.meet([neighbourAt(port, ticket())])
+  await until(() => ends > 0, { what: 'the end', timeoutMs: 10_000, everyMs: 5 })
+  for (let round = 0; round < 50; round += 1) neighbours.greet()
+  expect(calls).toBe(1)
+  nowMs += 1_000
+  neighbours.greet()
+  await until(() => calls === 2, { what: 'the next call', timeoutMs: 10_000, everyMs: 5 })
+  neighbours.close()
+  fake.close()
+})
 
 test('a server that has not the key of the ticket is left before anything is asked of it', async () =>
   expect(await impostor(Buffer.alloc(0), false)).toMatchObject({ gone: [false], has: [] }))

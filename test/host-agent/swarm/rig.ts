@@ -9,6 +9,7 @@ import { Tracker, type Introduction } from '../../../conductor/agents/swarm/trac
 import { ticketText, type SwarmAnswer, type SwarmCall } from '../../../conductor/api/swarm-wire.ts'
 import { DiskFile } from '../../../host-agent/deploy/disk.ts'
 import { SwarmFetch } from '../../../host-agent/deploy/swarm/fetch.ts'
+import type { Shelf } from '../../../host-agent/deploy/swarm/shelf.ts'
 import { writeImage } from '../../../host-agent/deploy/write-image.ts'
 import type { ImageIndex } from '../../../images/index.ts'
 import { systemClock } from '../../../kit/clock.ts'
@@ -31,7 +32,7 @@ export class SwarmRig {
   isSeedDead = false
   isTrackerDead = false
   ticketMs = 60_000
-  calls: SwarmCall[] = []
+  calls: (SwarmCall & { readonly number: number })[] = []
 
   private constructor(dir: string, made: { index: ImageIndex; raw: Buffer; data: Buffer }) {
     this.dir = dir
@@ -62,7 +63,7 @@ export class SwarmRig {
 
   /** As the conductor answers. */
   async call(number: number, call: SwarmCall): Promise<SwarmAnswer> {
-    this.calls.push(call)
+    this.calls.push({ ...call, number })
     if (this.isTrackerDead) throw new Error('no conductor')
     const nowMs = systemClock.now()
     const member = { nodeUuid: uuid(number), imageId: this.index.id, generation: 1, ip: ipOf(number), rack: 'r' }
@@ -101,7 +102,7 @@ export class SwarmRig {
   }
 
   /** Writes the image as node `number` and answers what it fetched from whom, with its disk. */
-  async write(number: number, more: { memoryBytes?: number; isPoisoned?: boolean } = {}) {
+  async write(number: number, more: { memoryBytes?: number; isPoisoned?: boolean; ip?: string } = {}) {
     const path = join(this.dir, `disk-${number}`)
     await writeFile(path, Buffer.alloc(this.raw.length, 0xee))
     const disk = await DiskFile.open(path)
@@ -111,15 +112,15 @@ export class SwarmRig {
       orderId: 'o',
       index: this.index,
       dataUrl: this.dataUrl,
-      // What it serves, and not what it has: with no memory for frames, all of it is read here.
-      disk: more.isPoisoned ? { read: async (into) => void into.fill(0x66) } : disk,
-      ip: ipOf(number),
+      disk,
+      ip: more.ip ?? ipOf(number),
       cardBytesPerSecond: undefined,
       memoryBytes: more.memoryBytes ?? 1e9,
       call: (call) => this.call(number, call),
       clock: systemClock,
       random: systemRandom,
     })
+    if (more.isPoisoned) poison(swarm)
     try {
       await writeImage({
         disk,
@@ -171,6 +172,16 @@ async function zstd(bytes: Buffer | undefined): Promise<Buffer> {
   const chunks: Buffer[] = []
   for await (const chunk of child.stdout) chunks.push(chunk as Buffer)
   return Buffer.concat(chunks)
+}
+
+/** What it serves is wrong, and not what it has. */
+function poison(swarm: SwarmFetch): void {
+  const { shelf } = swarm as unknown as { readonly shelf: Shelf }
+  const read = shelf.read.bind(shelf)
+  shelf.read = async (number) => {
+    const piece = await read(number)
+    return piece && { isRaw: piece.isRaw, bytes: Buffer.alloc(piece.bytes.length, 0x66) }
+  }
 }
 
 export const ipOf = (number: number): string => `127.0.9.${number}`
