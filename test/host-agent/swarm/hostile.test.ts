@@ -1,37 +1,20 @@
 /** Attacks on the port that a node opens while it writes an image, and on the end that fetches: over real sockets. */
-import { createHash, randomBytes } from 'node:crypto'
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
-import { ticketText, type Neighbour, type Ticket } from '../../../conductor/api/swarm-wire.ts'
-import { provePiece } from '../../../host-agent/deploy/download.ts'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { Ticket } from '../../../conductor/api/swarm-wire.ts'
 import { encodeFrame, FRAME, FrameReader, numbersBody, pieceHead } from '../../../host-agent/deploy/swarm/frames.ts'
-import { Neighbours } from '../../../host-agent/deploy/swarm/neighbours.ts'
 import { PeerLink } from '../../../host-agent/deploy/swarm/peer-link.ts'
 import { PeerServer } from '../../../host-agent/deploy/swarm/peer-server.ts'
 import { goodTicket, proofOf, ticketKeyOf } from '../../../host-agent/deploy/swarm/proof.ts'
 import { Shelf } from '../../../host-agent/deploy/swarm/shelf.ts'
-import type { ImageIndex } from '../../../images/index.ts'
 import { systemClock, turn, until, type Clock } from '../../../kit/clock.ts'
 import { listen } from '../../../kit/listen.ts'
 import { systemRandom } from '../../../kit/random.ts'
 import { uuid } from './rig.ts'
+import { IMAGE, index, KEY, neighbourAt, READER, SELF, SIZE, ticket } from './tickets.ts'
 
 /** Patience passes twenty times as fast. */
 const clock: Clock = { ...systemClock, after: (ms, callback) => systemClock.after(ms / 20, callback) }
-const [SELF, READER] = [uuid(1), uuid(2)]
-const IMAGE = 'a'.repeat(64)
-const KEY = Buffer.alloc(32, 9)
-const SIZE = 1_000
-const index: ImageIndex = {
-  id: IMAGE,
-  names: [],
-  sizeBytes: 8 * SIZE,
-  pieceBytes: SIZE,
-  dataBytes: 8 * SIZE,
-  pieces: Array.from({ length: 8 }, (_, i) => ({ sha256: IMAGE, zero: false, at: i * SIZE, lengthBytes: SIZE })),
-  createdAt: '',
-}
-
 let server: PeerServer
 let port = 0
 beforeEach(async () => {
@@ -47,17 +30,6 @@ beforeEach(async () => {
   port = await server.listen('127.0.0.1')
 })
 afterEach(() => server.close())
-
-const ticket = (more: Partial<Ticket> = {}) =>
-  ticketText({
-    imageId: IMAGE,
-    reader: READER,
-    generation: 1,
-    readerIp: '127.0.0.1',
-    server: SELF,
-    notAfterMs: 1_060_000,
-    ...more,
-  })
 
 /** What a stranger hears until it is cut off, or has heard `enough` bytes. */
 async function hears(socket: Socket, enough = Number.POSITIVE_INFINITY): Promise<Buffer> {
@@ -191,26 +163,6 @@ test('a connection that cannot be accepted ends nothing else', async () => {
   await until(() => heard.has.length > 0, { what: 'pieces', timeoutMs: 10_000, everyMs: 10 })
 })
 
-test('a piece that the disk does not hold as it was written is not given away', async () => {
-  const bytes = randomBytes(SIZE)
-  const sha256 = createHash('sha256').update(bytes).digest('hex')
-  const pieces = index.pieces.map((piece) => ({ ...piece, sha256 }))
-  let held = bytes
-  const disk = { read: async (into: Buffer) => void held.copy(into) }
-  const shelf = new Shelf({ index: { ...index, pieces }, disk, memoryBytes: 0 })
-  shelf.keep(1)
-  expect(await shelf.read(1)).toEqual({ isRaw: true, bytes })
-  held = Buffer.concat([bytes.subarray(0, SIZE / 2), Buffer.alloc(SIZE / 2)])
-  expect(await shelf.read(1)).toBeUndefined()
-})
-
-test('where zstd cannot be started, nobody is called a liar', async () => {
-  const path = process.env.PATH
-  onTestFinished(() => void (process.env.PATH = path))
-  process.env.PATH = '/nowhere'
-  await expect(provePiece(index, 1, { bytes: Buffer.alloc(SIZE), isRaw: false })).rejects.toThrow('cannot run prlimit')
-})
-
 function reader(more: Partial<Ticket> = {}, at = port) {
   const text = ticket(more)
   const heard = {
@@ -235,15 +187,6 @@ function reader(more: Partial<Ticket> = {}, at = port) {
   return { heard, link }
 }
 
-const neighbourAt = (at: number, text: string): Neighbour => ({
-  id: SELF,
-  ip: '127.0.0.1',
-  port: at,
-  near: true,
-  ticket: text,
-  ticketKey: ticketKeyOf(KEY, text).toString('base64url'),
-})
-
 /** A server of another make: proves itself where `isGenuine`, then sends `bytes`. */
 async function impostor(bytes: Buffer, isGenuine: boolean) {
   const key = isGenuine ? ticketKeyOf(KEY, ticket()) : Buffer.alloc(32)
@@ -264,53 +207,6 @@ async function impostor(bytes: Buffer, isGenuine: boolean) {
   fake.close()
   return heard
 }
-
-test('a server that proves itself and ends at once, again and again, is called once a second', async () => {
-  const key = ticketKeyOf(KEY, ticket())
-  let calls = 0
-  const fake = createServer((socket) => {
-    calls += 1
-    const frames = new FrameReader({ [FRAME.hello]: 512, [FRAME.prove]: 32 })
-    socket.on('error', () => undefined)
-    socket.on('data', (chunk: Buffer) => {
-      for (const { type, body } of frames.push(chunk)) {
-        const nonces = { reader: body.subarray(0, 16), server: Buffer.alloc(16) }
-        if (type !== FRAME.hello) socket.destroy()
-        else socket.write(encodeFrame(FRAME.challenge, Buffer.concat([nonces.server, proofOf(key, 'server', nonces)])))
-      }
-    })
-  })
-  await listen(fake, { port: 0, host: '127.0.0.1' })
-  const { port } = fake.address() as { port: number }
-  let [ends, nowMs] = [0, 1_000]
-  const changed = () => {
-    ends += 1
-    neighbours.greet()
-  }
-  const neighbours: Neighbours = new Neighbours({
-    index,
-    localIp: '127.0.0.1',
-    clock: { ...systemClock, now: () => nowMs },
-    random: systemRandom,
-    events: {
-      joined: () => true,
-      has: () => undefined,
-      departed: () => undefined,
-      none: () => undefined,
-      piece: () => undefined,
-      changed,
-    },
-  })
-  neighbours.meet([neighbourAt(port, ticket())])
-  await until(() => ends > 0, { what: 'the end', timeoutMs: 10_000, everyMs: 5 })
-  for (let round = 0; round < 50; round += 1) neighbours.greet()
-  expect(calls).toBe(1)
-  nowMs += 1_000
-  neighbours.greet()
-  await until(() => calls === 2, { what: 'the next call', timeoutMs: 10_000, everyMs: 5 })
-  neighbours.close()
-  fake.close()
-})
 
 test('a server that has not the key of the ticket is left before anything is asked of it', async () =>
   expect(await impostor(Buffer.alloc(0), false)).toMatchObject({ gone: [false], has: [] }))
