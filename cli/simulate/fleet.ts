@@ -108,9 +108,12 @@ export class Fleet {
   async start(): Promise<void> {
     const opening = new Semaphore(OPENING)
     const ipmi = this.members.filter(({ driver }) => driver === 'ipmi')
-    await Promise.all(ipmi.map((one) => opening.run(() => this.open(one))))
-    if (ipmi.length < this.members.length)
-      await this.redfish.listen({ port: this.options.bmc.redfishPort, host: '0.0.0.0' })
+    // All have ended before the first failure is told: what was opened can be closed then.
+    const opened = await Promise.allSettled(ipmi.map((one) => opening.run(() => this.open(one))))
+    const failed = opened.find((one) => one.status === 'rejected')
+    if (failed) throw failed.reason
+    const redfish = this.members.filter(({ driver }) => driver === 'redfish').map(({ address }) => address)
+    if (redfish.length > 0) await this.redfish.listenOn(redfish, this.options.bmc.redfishPort)
   }
 
   async stop(): Promise<void> {

@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url'
 import { importImage } from '../../images/import.ts'
 import { ImageStore } from '../../images/store.ts'
 import { until } from '../../kit/clock.ts'
-import { runOk } from '../../kit/run.ts'
+import { isRunning, run, runOk } from '../../kit/run.ts'
 import { BIOS_LOADER, EFI_LOADER } from '../../pxe/firmware.ts'
 import { CliError } from '../error.ts'
 import type { Api } from '../server.ts'
@@ -25,12 +25,33 @@ const SUBNET = { cidr: '127.32.0.0/12', first: '127.32.1.0', last: '127.47.255.2
 const SIZES = { loader: 64 * 1024, kernel: 512 * 1024, ramdisk: 2_000_000, image: 8 * 1024 * 1024 } as const
 const SECTOR_BYTES = 512
 const START_MS = 60_000
+const UNSHARE_MS = 10_000
 const STOP_MS = 20_000
 
+const unshare = (uid: number): string[] => [
+  'unshare',
+  ...(uid === 0 ? [] : ['--user', '--map-root-user']),
+  '--net',
+  '--',
+]
+
 /** The command line that runs this program again in such a namespace. */
-export function insideNamespace(words: readonly string[], uid: number): string[] {
-  const namespace = uid === 0 ? ['--net'] : ['--user', '--map-root-user', '--net']
-  return ['unshare', ...namespace, '--', process.execPath, ...process.execArgv, process.argv[1] as string, ...words]
+export const insideNamespace = (words: readonly string[], uid: number): string[] => [
+  ...unshare(uid),
+  process.execPath,
+  ...process.execArgv,
+  process.argv[1] as string,
+  ...words,
+]
+
+/** Throws where this user may not make such a namespace. */
+export async function canHaveNamespace(uid: number): Promise<void> {
+  const { code, stderr } = await run([...unshare(uid), 'true'], { timeoutMs: UNSHARE_MS })
+  if (code !== 0)
+    throw new CliError(
+      'failed',
+      `a conductor of its own needs a network namespace, which this user may not make (${stderr.trim()}): run it as root, allow user namespaces, or name a conductor with --conductor`,
+    )
 }
 
 export class Ground {
@@ -42,12 +63,13 @@ export class Ground {
   }
 
   /** Makes files, and starts the conductor. `config`: laid over its configuration at the top level. */
-  static async start(api: Api, config: Readonly<Record<string, unknown>> = {}): Promise<Ground> {
+  static async start(api: Api, config: Readonly<Record<string, unknown>>, signal: AbortSignal): Promise<Ground> {
     await runOk(['ip', 'link', 'set', 'lo', 'up'], { timeoutMs: 10_000 })
     const ground = new Ground(await mkdtemp(join(tmpdir(), 'rackward-simulate-')))
     try {
       await ground.prepare(config)
-      await ground.launch(api)
+      signal.throwIfAborted()
+      await ground.launch(api, signal)
       return ground
     } catch (error) {
       await ground.stop()
@@ -84,24 +106,26 @@ export class Ground {
     await writeFile(this.configFile, stringify({ ...configOf(dir, this.socket), ...config }))
   }
 
-  private async launch(api: Api): Promise<void> {
+  private async launch(api: Api, signal: AbortSignal): Promise<void> {
     const log = openSync(join(this.dir, 'conductor.log'), 'a')
     const main = fileURLToPath(new URL('./main.js', import.meta.url))
     const argv = ['--enable-source-maps', main, 'conductor', '--config', this.configFile]
     const child = spawn(process.execPath, argv, { stdio: ['ignore', log, log], detached: true })
     closeSync(log)
+    // Without a pid it was not started, which is seen below.
+    child.on('error', () => undefined)
     this.child = child
     const isUp = async () => {
-      if (child.exitCode !== null)
+      if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined)
         throw new CliError('failed', `the conductor ended at once:\n${(await this.log()).slice(-2000)}`)
       return api.ask('GET', '/healthz').then(
         () => true,
         () => false,
       )
     }
-    await until(isUp, { what: 'the conductor', timeoutMs: START_MS })
+    await until(isUp, { what: 'the conductor', timeoutMs: START_MS, signal })
     const hasBoot = async () => (await readFile('/proc/net/udp', 'utf8')).includes(':0043 ')
-    await until(hasBoot, { what: 'the boot services', timeoutMs: START_MS })
+    await until(hasBoot, { what: 'the boot services', timeoutMs: START_MS, signal })
   }
 
   private log = (): Promise<string> => readFile(join(this.dir, 'conductor.log'), 'utf8').catch(() => '')
@@ -114,6 +138,14 @@ export class Ground {
 
   /** Boot services outlive their conductor by design; here they end with it. */
   async stop(): Promise<void> {
+    try {
+      await this.endAll()
+    } finally {
+      await rm(this.dir, { recursive: true, force: true })
+    }
+  }
+
+  private async endAll(): Promise<void> {
     const { child } = this
     if (child?.pid && child.exitCode === null && child.signalCode === null) {
       const gone = once(child, 'exit')
@@ -122,12 +154,11 @@ export class Ground {
       await gone
       clearTimeout(late)
     }
-    for (const pid of await this.processes()) process.kill(pid, 'SIGTERM')
+    for (const pid of await this.processes()) if (isRunning(pid)) process.kill(pid, 'SIGTERM')
     await until(async () => (await this.processes()).length === 0, {
       what: 'the boot services to end',
       timeoutMs: STOP_MS,
     })
-    await rm(this.dir, { recursive: true, force: true })
   }
 
   /** Those that have our configuration on their command line. */

@@ -1,13 +1,14 @@
-/** Redfish services of many BMCs behind one HTTPS port: the address that a request came to says which BMC is meant.
+/** Redfish services of many BMCs on one HTTPS port: the address that a request came to says which BMC is meant.
  *  Sessions, power, and the boot override, in a system as large as real ones are. */
 import { createServer, type Server as HttpsServer } from 'node:https'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer as createTcpServer, type AddressInfo, type Server as TcpServer, type Socket } from 'node:net'
 import { selfSigned } from '../../kit/certificate.ts'
 import type { Clock } from '../../kit/clock.ts'
 import { gather } from '../../kit/gather.ts'
 import { closed, listen } from '../../kit/listen.ts'
 import type { Random } from '../../kit/random.ts'
+import { CliError } from '../error.ts'
 import type { Chassis, ChassisCommand } from './ipmi-bmc.ts'
 
 export interface RedfishBmc {
@@ -92,6 +93,8 @@ export class RedfishBmcs {
   private readonly parts: RedfishParts
   private readonly sessions = new Map<string, Set<string>>()
   private server: HttpsServer | undefined
+  private readonly listeners: TcpServer[] = []
+  private readonly sockets = new Set<Socket>()
   /** Connections that were opened so far. */
   connections = 0
 
@@ -99,19 +102,44 @@ export class RedfishBmcs {
     this.parts = parts
   }
 
-  /** Answers the port; 0: any that is free. */
+  /** On one address; answers the port; 0: any that is free. */
   async listen(where: { readonly port: number; readonly host: string }): Promise<number> {
+    const server = await this.make()
+    this.server = await listen(server, { ...where, backlog: BACKLOG })
+    return (server.address() as AddressInfo).port
+  }
+
+  /** On these addresses and no other. */
+  async listenOn(hosts: readonly string[], port: number): Promise<void> {
+    const server = await this.make()
+    this.server = server
+    for (const host of hosts) {
+      const listener = createTcpServer((socket) => {
+        this.sockets.add(socket)
+        socket.once('close', () => this.sockets.delete(socket))
+        server.emit('connection', socket)
+      })
+      await listen(listener, { host, port, backlog: BACKLOG }).catch((error: Error) =>
+        Promise.reject(new CliError('failed', `the BMC cannot listen on ${host} port ${port}: ${error.message}`)),
+      )
+      listener.on('error', () => undefined)
+      this.listeners.push(listener)
+    }
+  }
+
+  private async make(): Promise<HttpsServer> {
     const pair = await selfSigned({ commonName: 'bmc', days: 30 })
     const server = createServer(pair, (request, response) => void this.serve(request, response))
     server.keepAliveTimeout = KEEP_ALIVE_MS
     server.on('secureConnection', () => (this.connections += 1))
     server.maxConnections = Infinity
-    this.server = await listen(server, { ...where, backlog: BACKLOG })
-    return (server.address() as AddressInfo).port
+    return server
   }
 
   async close(): Promise<void> {
-    if (this.server) await closed(this.server)
+    for (const listener of this.listeners.splice(0)) listener.close()
+    for (const socket of this.sockets) socket.destroy()
+    if (this.server?.listening) await closed(this.server)
   }
 
   private async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -182,7 +210,8 @@ export class RedfishBmcs {
 
 const parsed = (body: Buffer): Record<string, unknown> => {
   try {
-    return JSON.parse(body.toString()) as Record<string, unknown>
+    const said: unknown = JSON.parse(body.toString())
+    return typeof said === 'object' && said !== null ? (said as Record<string, unknown>) : {}
   } catch {
     return {}
   }

@@ -32,6 +32,8 @@ export class Server implements Chassis, Machine {
   doing: Doing = 'off'
   hasSystem = false
   private running: AbortController | undefined
+  /** What a command before has yet to do. */
+  private cancel: () => void = () => undefined
   private readonly parts: ServerParts
 
   constructor({ name, mac, uuid, fault, times }: SimulatedServer, parts: ServerParts) {
@@ -61,16 +63,23 @@ export class Server implements Chassis, Machine {
       case 'cycle':
         if (!this.isOn) return
         this.end()
-        return void this.parts.clock.after(this.times.ms('cycle'), () => this.start())
+        return this.later('cycle', () => this.start())
       case 'soft-off':
         // Firmware and the ramdisk end at once.
         if (this.doing !== 'its system') return this.end()
-        return void this.parts.clock.after(this.times.ms('shutdown'), () => this.end())
+        return this.later('shutdown', () => this.end())
     }
   }
 
-  /** The simulation ends. */
+  /** Unless something else is commanded before. */
+  private later(when: 'cycle' | 'shutdown', act: () => void): void {
+    this.cancel()
+    this.cancel = this.parts.clock.after(this.times.ms(when), act)
+  }
+
+  /** Also when the simulation ends. */
   end(): void {
+    this.cancel()
     this.running?.abort(new Error('the server was switched off'))
     this.running = undefined
     this.doing = 'off'

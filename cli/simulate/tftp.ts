@@ -54,7 +54,8 @@ export async function fetchByTftp({ server, file, localAddress, clock, signal }:
       signal.addEventListener('abort', leave, { once: true })
       socket.on('error', (error) => reject(failed(error.message)))
       socket.on('message', (bytes, { port }) => {
-        const packet = decodeTftp(bytes)
+        const packet = readTftp(bytes)
+        if (!packet) return
         if (packet.op === 'error') return reject(failed(packet.message))
         if (packet.op === 'oack') {
           blockBytes = Number(packet.options.get('blksize') ?? blockBytes)
@@ -74,5 +75,14 @@ export async function fetchByTftp({ server, file, localAddress, clock, signal }:
     cancel()
     signal.removeEventListener('abort', leave)
     socket.close()
+  }
+}
+
+/** Undefined for anything that is no packet of TFTP. */
+function readTftp(bytes: Buffer): TftpPacket | undefined {
+  try {
+    return decodeTftp(bytes)
+  } catch {
+    return undefined
   }
 }
