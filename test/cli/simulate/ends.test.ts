@@ -20,7 +20,7 @@ import { isRunning, run } from '../../../kit/run.ts'
 import { freePort } from '../../kit/free-port.ts'
 import { RACKWARD_MAIN } from '../../lab/root.ts'
 
-const SIMULATE = [process.execPath, RACKWARD_MAIN, 'simulate']
+const SIMULATE = [process.execPath, RACKWARD_MAIN, 'simulate'] as const
 
 async function ownDir(): Promise<string> {
   const dir = await mkdtemp(join(tmpdir(), 'rackward-ends-'))
@@ -50,9 +50,9 @@ test.each([
   'interrupted as by a terminal %s, it leaves no file and no process',
   async (_, said) => {
     const dir = await ownDir()
-    const [program = '', ...words] = [...SIMULATE, '--nodes', '2', '--stay']
     // A group of its own: the interrupt comes to the program, and to the one that it started.
-    const child = spawn(program, words, { detached: true, env: { ...process.env, TMPDIR: dir } })
+    const words = [RACKWARD_MAIN, 'simulate', '--nodes', '2', '--stay']
+    const child = spawn(process.execPath, words, { detached: true, env: { ...process.env, TMPDIR: dir } })
     const pid = child.pid as number
     onTestFinished(() => void (isRunning(pid) && process.kill(-pid, 'SIGKILL')))
     let text = ''

@@ -57,8 +57,7 @@ test(
 test('a mistake in the arguments names the option and starts nothing', async () => {
   const wrong = async (...words: string[]) => (await simulate(...words)).stderr
   expect(await wrong('--nodes', 'many')).toContain('--nodes: "many" is no number')
-  for (const nodes of ['1.5', '1e9'])
-    expect(await wrong('--nodes', nodes)).toContain('a whole number from 1 to 100000')
+  for (const nodes of ['1.5', '1e9']) expect(await wrong('--nodes', nodes)).toContain('a whole number from 1 to 100000')
   expect(await wrong('--nodes', '2', '--bmc-ports', '--ipmi-port', '65535')).toContain('--ipmi-port')
   expect(await wrong('--nodes', '1', '--bmc-address', 'here')).toContain('--bmc-address')
   expect(await wrong('--nodes', '1', '--faults', 'deaf=1')).toContain('--faults: "deaf=1" is no fault; there are dead,')
