@@ -51,7 +51,7 @@ const EventQuery = z.strictObject({
     .enum(['true', 'false'])
     .default('false')
     .describe(
-      'for a stream: adds messages of type "live", which have no id and are not kept. {"progress": [..]} says how far the agents of nodes are; {"mesh": {..}} is the report of the mesh, for users of no project: `summary` each time, `hosts` and `incidents` (ids) that changed, `gone`, and `problem`. All that is known comes first, and again to a client that did not read',
+      'for a stream: adds messages of type "live", which have no id and are not kept. {"progress": [..]} says how far the agents of nodes are; {"mesh": {..}} is the report of the mesh, for users of no project: `summary` each time, `hosts` and `incidents` (ids) that changed, `gone`, and `problem`. All that is known comes first; who did not read in time gets what changed meanwhile, as it is then',
     ),
   limit: z.coerce.number().int().min(1).max(1000).default(100).describe('how many, for JSON answers'),
 })

@@ -1,14 +1,14 @@
 /** What is true now and is not kept: how far deploy agents are, and what the mesh reports. It is compared once a second
- *  for all who watch, and each is sent what changed, in messages of bounded size. Who did not read in time is sent
- *  everything anew later: nothing waits for it in memory. */
-import type { Clock } from '../../kit/clock.ts'
+ *  for all who watch, and each is sent what changed, in messages of bounded size. Who did not read in time is sent the
+ *  rest later, as it is then: nothing waits for it in memory. */
+import { turn, type Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
-import { inPieces } from '../../kit/pieces.ts'
 import type { Progress } from '../api/agent-wire.ts'
 import type { NodeRecord } from '../node/record.ts'
 import type { Sightings } from '../node/query/sightings.ts'
 import type { Store } from '../store/port.ts'
-import { MeshWatch, type MeshAsks } from './mesh-watch.ts'
+import { Latest, type Piece } from './latest.ts'
+import { MeshWatch, NOTHING_TOLD, type MeshAsks, type MeshTold } from './mesh-watch.ts'
 
 export interface Watcher {
   readonly sees: (node: NodeRecord) => boolean
@@ -25,8 +25,10 @@ export interface LiveProgress {
 }
 
 const EVERY_MS = 1_000
-/** Nodes of which one message tells; the others follow a second later. */
+/** Nodes or hosts of one message, and nodes that are looked up in a second. */
 const AT_ONCE = 200
+/** Nodes that are remembered to have no progress any more. */
+const MAX_ENDED = 1_000
 
 export interface LiveParts {
   readonly store: Pick<Store, 'node'>
@@ -45,10 +47,16 @@ interface ToldProgress {
   readonly look: number
 }
 
+/** The changes up to which a watcher was sent everything. */
+interface Sent {
+  progress: number
+  mesh: MeshTold
+}
+
 export class LiveFeed {
   private readonly parts: LiveParts
-  private readonly watchers = new Map<Watcher, { isBehind: boolean }>()
-  private readonly told = new Map<string, ToldProgress>()
+  private readonly watchers = new Map<Watcher, Sent>()
+  private readonly told = new Latest<ToldProgress>()
   private readonly mesh: MeshWatch | undefined
   private looks = 0
   private running = false
@@ -60,7 +68,7 @@ export class LiveFeed {
 
   /** Until the answer is called. */
   follow(watcher: Watcher): () => void {
-    this.watchers.set(watcher, { isBehind: true })
+    this.watchers.set(watcher, { progress: 0, mesh: NOTHING_TOLD })
     if (!this.running) this.again(0)
     return () => void this.watchers.delete(watcher)
   }
@@ -82,38 +90,77 @@ export class LiveFeed {
 
   private async look(): Promise<void> {
     if ([...this.watchers.keys()].some(({ seesMesh }) => seesMesh)) this.mesh?.ask()
-    const changed = await this.changedProgress()
-    const ofMesh = this.mesh?.news() ?? []
-    for (const [watcher, at] of this.watchers) {
-      const nodes = (at.isBehind ? [...this.told.values()] : changed).filter(({ record }) => watcher.sees(record))
-      const progress = inPieces(nodes, AT_ONCE).map((piece) => ({ progress: piece.map(({ live }) => live) }))
-      const mesh = !watcher.seesMesh ? [] : at.isBehind ? (this.mesh?.all() ?? []) : ofMesh
-      at.isBehind = ![...progress, ...mesh].every((message) => watcher.send(textOf(message)))
+    await this.compareProgress()
+    const messages = this.messages()
+    for (const [watcher, sent] of this.watchers)
+      for (let next = messages(watcher, sent); next; next = messages(watcher, sent)) {
+        if (next.text !== null && !watcher.send(next.text)) break
+        Object.assign(sent, next.sent)
+        // What was written goes out, so that a client which reads can take more.
+        if (next.text !== null) await turn()
+      }
+  }
+
+  /** The next message for a watcher, and what it was sent then; null: of that, it may see nothing. Those that were sent
+   *  as much share one text. */
+  private messages(): (watcher: Watcher, sent: Sent) => { text: string | null; sent: Partial<Sent> } | undefined {
+    const progressSince = once((seq) => withText(this.told.since(seq, AT_ONCE)))
+    const hostsSince = once((seq) => {
+      const found = this.mesh?.hostsSince(seq, AT_ONCE)
+      return found && { text: textOf(found.message), upToSeq: found.upToSeq }
+    })
+    return ({ sees, seesMesh }, { progress, mesh }) => {
+      const nodes = progressSince(progress)
+      if (nodes) return { text: nodes.textFor(sees), sent: { progress: nodes.upToSeq } }
+      if (!seesMesh) return undefined
+      const head = this.mesh?.head(mesh)
+      if (head) return { text: textOf(head.message), sent: { mesh: head.told } }
+      const hosts = hostsSince(mesh.hosts)
+      return hosts && { text: hosts.text, sent: { mesh: { ...mesh, hosts: hosts.upToSeq } } }
     }
   }
 
-  /** Of the nodes whose progress is another one than they were told with, those that have waited longest. */
-  private async changedProgress(): Promise<ToldProgress[]> {
+  /** Looks up those whose progress is another one than they were told with: of many, those that have waited longest. */
+  private async compareProgress(): Promise<void> {
     this.looks += 1
     const now = new Map([...this.parts.sightings.progressed()].map(([uuid, one]) => [uuid, shownOf(one)] as const))
-    const changed = [...new Set([...now.keys(), ...this.told.keys()])]
-      .filter((uuid) => this.told.get(uuid)?.key !== keyOf(now.get(uuid)))
+    const changed = [...new Set([...now.keys(), ...this.told.names()])]
+      .filter((uuid) => (this.told.get(uuid)?.key ?? '') !== keyOf(now.get(uuid)))
       .sort((a, b) => (this.told.get(a)?.look ?? 0) - (this.told.get(b)?.look ?? 0))
       .slice(0, AT_ONCE)
-    const told = await Promise.all(changed.map((uuid) => this.tell(uuid, now.get(uuid))))
-    return told.filter((one) => one !== undefined)
+    await Promise.all(changed.map((uuid) => this.tell(uuid, now.get(uuid))))
+    this.told.keepNewest(MAX_ENDED, ({ key }) => key === '')
   }
 
-  private async tell(uuid: string, progress: Shown | undefined): Promise<ToldProgress | undefined> {
+  private async tell(uuid: string, progress: Shown | undefined): Promise<void> {
     // A record that cannot be read is out of service: the board says so.
     const record = (await this.parts.store.node(uuid).catch(() => undefined)) ?? this.told.get(uuid)?.record
-    this.told.delete(uuid)
-    if (!record) return undefined
+    if (!record) return
     const live = { node: uuid, state: record.provisionState, progress: (record.agent && progress) ?? null }
-    const told = { key: keyOf(progress), look: this.looks, record, live }
-    if (progress) this.told.set(uuid, told)
-    return told
+    this.told.set(uuid, { key: keyOf(progress), look: this.looks, record, live })
   }
+}
+
+function once<T>(make: (seq: number) => T): (seq: number) => T {
+  const made = new Map<number, T>()
+  return (seq) => {
+    const found = made.has(seq) ? (made.get(seq) as T) : make(seq)
+    made.set(seq, found)
+    return found
+  }
+}
+
+/** Null: the watcher may see none of them. */
+function withText(piece: Piece<ToldProgress> | undefined) {
+  if (!piece) return undefined
+  const { rows, upToSeq } = piece
+  const of = (some: readonly ToldProgress[]) => textOf({ progress: some.map(({ live }) => live) })
+  const forAll = of(rows)
+  const textFor = (sees: Watcher['sees']): string | null => {
+    const seen = rows.filter(({ record }) => sees(record))
+    return seen.length === 0 ? null : seen.length === rows.length ? forAll : of(seen)
+  }
+  return { upToSeq, textFor }
 }
 
 type Shown = NonNullable<LiveProgress['progress']>

@@ -1,9 +1,9 @@
 /** What the mesh reports, asked for every few seconds while somebody watches: the summary each time, and of hosts and
- *  incidents what changed. */
+ *  incidents what changed since a watcher was told last. */
 import type { Clock } from '../../kit/clock.ts'
 import { Fault, isFault } from '../../kit/fault.ts'
-import { inPieces } from '../../kit/pieces.ts'
 import type { MeshLink } from '../mesh/link.ts'
+import { Changes, Latest, type Piece } from './latest.ts'
 
 export type MeshAsks = Pick<MeshLink, 'request'>
 
@@ -25,67 +25,103 @@ export interface MeshMessage {
   }
 }
 
+/** The changes up to which a watcher was told; 0: nothing yet. */
+export interface MeshTold {
+  readonly head: number
+  readonly problem: number
+  readonly hosts: number
+}
+export const NOTHING_TOLD: MeshTold = { head: 0, problem: 0, hosts: 0 }
+
 const EVERY_MS = 2_000
-/** Rows of one message. */
+/** Incidents of one message, and hosts that are remembered to be gone. */
 const AT_ONCE = 200
+const MAX_GONE = 1_000
 /** Who was heard this short a time ago is heard: how long ago exactly is no change. */
 const RECENT_S = 5
+
+interface Keyed<T> {
+  readonly key: string
+  readonly row: T
+}
 
 export class MeshWatch {
   private readonly link: MeshAsks
   private readonly clock: Clock
-  private readonly hosts = new Map<string, { key: string; row: MeshRow }>()
-  private readonly incidents = new Map<string, { key: string }>()
+  private readonly changes = new Changes()
+  private readonly hosts = new Latest<Keyed<MeshRow>>(this.changes)
+  private readonly incidents = new Latest<Keyed<string>>(this.changes)
+  private readonly gone = new Latest<string>(this.changes)
+  /** Who was told no more than this starts again: which hosts are gone since is not known. */
+  private forgottenSeq = 0
+  /** The last report, and the last problem. */
+  private headSeq = 0
+  private problemSeq = 0
   private summary: MeshRow | undefined
   private problem: string | null = null
-  private waiting: MeshMessage[] = []
   private askedAtMs = -Infinity
   private isAsking = false
+  /** Another one for those who come after everybody had left. */
+  private round = 0
 
   constructor(link: MeshAsks, clock: Clock) {
     this.link = link
     this.clock = clock
   }
 
-  /** Asks when it is time; the answer is among the news of a later call. */
+  /** Asks when it is time; the answer is among the messages of a later call. */
   ask(): void {
     const nowMs = this.clock.now()
     if (this.isAsking || Math.abs(nowMs - this.askedAtMs) < EVERY_MS) return
     this.isAsking = true
     this.askedAtMs = nowMs
+    const { round } = this
+    const take = (what: () => void) => round === this.round && what()
     void Promise.all([this.read('mesh'), this.read('incidents')])
-      .then(([mesh, incidents]) => this.compare(mesh, incidents))
-      .catch((error: Error) => {
-        this.problem = isFault(error) ? error.detail : 'the answer of the arbiters could not be read'
-        this.waiting = [{ mesh: { problem: this.problem } }]
-      })
+      .then(([mesh, incidents]) => take(() => this.compare(mesh, incidents)))
+      .catch((error: Error) =>
+        take(() => {
+          this.problem = isFault(error) ? error.detail : 'the answer of the arbiters could not be read'
+          this.problemSeq = this.changes.next()
+        }),
+      )
       .finally(() => (this.isAsking = false))
   }
 
-  /** What changed since the last call. */
-  news(): readonly MeshMessage[] {
-    const news = this.waiting
-    this.waiting = []
-    return news
+  /** The report without its hosts, or why there is no newer one, for who was told up to `told`. */
+  head(told: MeshTold): { readonly message: MeshMessage; readonly told: MeshTold } | undefined {
+    const { problem, summary, headSeq, problemSeq } = this
+    if (!summary || headSeq <= told.head) {
+      if (problem === null || problemSeq <= told.problem) return undefined
+      return { message: { mesh: { problem } }, told: { ...told, problem: problemSeq } }
+    }
+    const isFirst = told.head <= this.forgottenSeq
+    const since = isFirst ? 0 : told.head
+    const gone = isFirst ? [] : (this.gone.since(since)?.rows ?? [])
+    const incidents = (this.incidents.since(since)?.rows ?? []).slice(-AT_ONCE).map(({ row }) => row)
+    return {
+      message: { mesh: { problem, summary, gone, incidents, ...(isFirst && { isFirst }) } },
+      told: { head: headSeq, problem: problemSeq, hosts: isFirst ? 0 : told.hosts },
+    }
   }
 
-  /** All that is known, for who knows nothing yet. */
-  all(): readonly MeshMessage[] {
-    const { problem, summary } = this
-    if (!summary) return problem === null ? [] : [{ mesh: { problem, isFirst: true } }]
-    const rows = [...this.hosts.values()].map(({ row }) => row)
-    const hosts = inPieces(rows, AT_ONCE).map((piece) => ({ mesh: { problem, hosts: piece } }))
-    const incidents = [...this.incidents.keys()].slice(0, AT_ONCE)
-    return [{ mesh: { problem, summary, incidents, isFirst: true } }, ...hosts]
+  /** The hosts that changed since, at most `count`. */
+  hostsSince(seq: number, count: number): { readonly message: MeshMessage; readonly upToSeq: number } | undefined {
+    const piece: Piece<Keyed<MeshRow>> | undefined = this.hosts.since(seq, count)
+    if (!piece) return undefined
+    const hosts = piece.rows.map(({ row }) => row)
+    return { message: { mesh: { problem: this.problem, hosts } }, upToSeq: piece.upToSeq }
   }
 
   forget(): void {
-    this.hosts.clear()
-    this.incidents.clear()
-    this.waiting = []
+    for (const list of [this.hosts, this.incidents, this.gone]) list.clear()
+    this.forgottenSeq = 0
+    this.headSeq = 0
+    this.problemSeq = 0
     this.summary = undefined
     this.problem = null
     this.askedAtMs = -Infinity
+    this.round += 1
   }
 
   private async read(what: 'mesh' | 'incidents'): Promise<MeshRow> {
@@ -97,19 +133,21 @@ export class MeshWatch {
   private compare(mesh: MeshRow, { incidents }: MeshRow): void {
     const { hosts, ...summary } = mesh
     const nowS = this.clock.now() / 1000
-    const rows = hosts as readonly MeshRow[]
-    const changed = rows.filter((row) => isNews(this.hosts, String(row.name), { key: keyOf(row, nowS), row }))
-    const gone = dropOthers(this.hosts, new Set(rows.map(({ name }) => String(name))))
-    const all = incidents as readonly MeshRow[]
-    const touched = all.filter((one) => isNews(this.incidents, String(one.id), { key: JSON.stringify(one) }))
-    dropOthers(this.incidents, new Set(all.map(({ id }) => String(id))))
+    const rows = (hosts as readonly MeshRow[]).map((row) => ({ key: keyOf(row, nowS), row }))
+    const all = (incidents as readonly MeshRow[]).map((one) => ({ key: JSON.stringify(one), row: String(one.id) }))
+    for (const host of rows) {
+      const name = String(host.row.name)
+      this.gone.delete(name)
+      setChanged(this.hosts, name, host)
+    }
+    for (const name of dropOthers(this.hosts, new Set(rows.map(({ row }) => String(row.name)))))
+      this.gone.set(name, name)
+    this.forgottenSeq = Math.max(this.forgottenSeq, this.gone.keepNewest(MAX_GONE))
+    for (const one of all) setChanged(this.incidents, one.row, one)
+    dropOthers(this.incidents, new Set(all.map(({ row }) => row)))
     this.summary = summary
     this.problem = null
-    const ids = touched.slice(0, AT_ONCE).map(({ id }) => String(id))
-    this.waiting = [
-      { mesh: { problem: null, summary, gone, incidents: ids } },
-      ...inPieces(changed, AT_ONCE).map((piece) => ({ mesh: { problem: null, hosts: piece } })),
-    ]
+    this.headSeq = this.changes.next()
   }
 }
 
@@ -119,16 +157,13 @@ function keyOf({ last_heard_seconds: age, ...row }: MeshRow, nowS: number): stri
   return `${JSON.stringify(row)} ${heard}`
 }
 
-/** Keeps it; answers whether it is another one than before. */
-function isNews<T extends { readonly key: string }>(known: Map<string, T>, name: string, now: T): boolean {
-  const isSame = known.get(name)?.key === now.key
-  known.set(name, now)
-  return !isSame
+function setChanged<T>(known: Latest<Keyed<T>>, name: string, now: Keyed<T>): void {
+  if (known.get(name)?.key !== now.key) known.set(name, now)
 }
 
 /** Answers the names of those that are no more. */
-function dropOthers(known: Map<string, unknown>, names: ReadonlySet<string>): string[] {
-  const gone = [...known.keys()].filter((name) => !names.has(name))
+function dropOthers(known: Latest<unknown>, names: ReadonlySet<string>): string[] {
+  const gone = [...known.names()].filter((name) => !names.has(name))
   for (const name of gone) known.delete(name)
   return gone
 }

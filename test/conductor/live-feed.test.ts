@@ -1,10 +1,13 @@
-/** What goes on is sent to those who watch: what changed, in bounded messages, to each what it may see; everything anew
- *  to who did not read; and nothing is asked for when nobody watches. */
+/** What goes on is sent to those who watch: what changed, in bounded messages, to each what it may see; the rest, as it
+ *  is then, to who did not read; and nothing is asked for when nobody watches. */
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { beforeEach, expect, test } from 'vitest'
 import { LiveFeed, type Watcher } from '../../conductor/events/live.ts'
+import { streamEvents, type LiveSource, type StreamParts } from '../../conductor/events/stream.ts'
 import { newNode, type NodeRecord } from '../../conductor/node/record.ts'
 import { Sightings } from '../../conductor/node/query/sightings.ts'
-import { turn } from '../../kit/clock.ts'
+import { systemClock, turn, until } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import { silentLog } from '../../kit/log.ts'
 import { HandClock } from '../kit/hand-clock.ts'
@@ -14,7 +17,7 @@ const nodes = new Map<string, NodeRecord>()
 let clock: HandClock
 let sightings: Sightings
 let asked = 0
-let hosts: object[] = []
+let hosts: { name: string; state?: string; last_heard_seconds?: number; message?: string }[] = []
 let incidents: object[] = []
 let isCut = false
 let feed: LiveFeed
@@ -59,7 +62,11 @@ class Client implements Watcher {
   reads = true
   sees: Watcher['sees'] = () => true
   seesMesh = false
+  /** Messages that it takes until `left` is set again. */
+  atOnce = Infinity
+  left = 1
   send = (text: string): boolean => {
+    if (this.atOnce !== Infinity && --this.left < 0) return false
     if (this.reads) this.got.push(JSON.parse(/^event: live\ndata: (.*)\n\n$/.exec(text)?.[1] as string) as Message)
     return this.reads
   }
@@ -71,8 +78,8 @@ class Client implements Watcher {
 async function pass(seconds: number): Promise<void> {
   for (let halves = 0; halves < 2 * seconds; halves += 1) {
     clock.pass(500)
-    // What is asked for meanwhile is answered in a few turns.
-    for (let i = 0; i < 5; i += 1) await turn()
+    // What is asked for meanwhile is answered in a few turns, and each message takes one.
+    for (let i = 0; i < 20; i += 1) await turn()
   }
 }
 
@@ -128,7 +135,7 @@ test('of many that change at once, each has its turn, and no message is long', a
   expect(seen.size).toBe(1_000)
 })
 
-test('who did not read is sent everything anew, and what waited for it is forgotten', async () => {
+test('who did not read is sent what it lacks, as it is then, and nothing waits for it', async () => {
   for (const uuid of ['a', 'b']) add(uuid)
   const client = new Client()
   client.seesMesh = true
@@ -139,18 +146,79 @@ test('who did not read is sent everything anew, and what waited for it is forgot
   client.take()
   client.reads = false
   report('a', 200)
-  await pass(1)
+  hosts = [...hosts, { name: 'h2', state: 'healthy' }, { name: 'h3', state: 'healthy' }]
+  await pass(4)
   report('a', 300)
-  await pass(1)
+  hosts = hosts.filter((host) => !host.name.endsWith('2')).map((host) => ({ ...host, state: 'suspect' }))
+  await pass(4)
   client.reads = true
   await pass(1)
   const got = client.take()
   expect(got.flatMap(({ progress = [] }) => progress.map((one) => [one.node, one.progress?.part]))).toEqual([
-    ['b', 0.1],
     ['a', 0.3],
   ])
-  expect(got.filter(({ mesh }) => mesh?.isFirst)).toHaveLength(1)
-  expect(got.flatMap(({ mesh }) => mesh?.hosts ?? []).map(({ name }) => name)).toEqual(['h1'])
+  expect(got.filter(({ mesh }) => mesh?.isFirst)).toEqual([])
+  expect(got.flatMap(({ mesh }) => mesh?.gone ?? [])).toEqual(['h2'])
+  expect(got.flatMap(({ mesh }) => mesh?.hosts ?? [])).toEqual(hosts)
+})
+
+test('who can take one message at a time is sent all of many hosts and nodes in the end', async () => {
+  hosts = Array.from({ length: 1_000 }, (_, i) => ({ name: `h${i}`, state: 'healthy' }))
+  const uuids = Array.from({ length: 500 }, (_, i) => `n${i}`)
+  for (const uuid of uuids) add(uuid)
+  for (const uuid of uuids) report(uuid, 1)
+  const client = new Client()
+  client.seesMesh = true
+  client.atOnce = 1
+  feed.follow(client)
+  const [seenNodes, seenHosts] = [new Set<string>(), new Set<string>()]
+  let heads = 0
+  for (let second = 1; second <= 16; second += 1) {
+    await pass(1)
+    client.left = client.atOnce
+    for (const { progress = [], mesh } of client.take()) {
+      for (const { node } of progress) seenNodes.add(node)
+      for (const { name } of mesh?.hosts ?? []) seenHosts.add(name)
+      heads += mesh?.isFirst ? 1 : 0
+    }
+  }
+  expect([seenNodes.size, seenHosts.size, heads]).toEqual([500, 1_000, 1])
+})
+
+test('a browser that reads is sent a big mesh at once, over a real connection', async () => {
+  hosts = Array.from({ length: 2_000 }, (_, i) => ({ name: `h${i}`, message: 'x'.repeat(300) }))
+  const server = createServer((_, response) => {
+    const journal = { lastSeq: async () => 0, scan: async () => ({ events: [], upToSeq: 0, end: true }) }
+    const parts = { journal, hub: { follow: () => () => undefined, upToSeq: 0 }, clock: systemClock, batch: 10 }
+    const live: LiveSource = (send) => feed.follow({ sees: () => true, seesMesh: true, send })
+    const request = { afterSeq: 0, filter: {} }
+    void streamEvents(response, request, { ...(parts as never as StreamParts), signal: ended.signal, live })
+  })
+  const ended = new AbortController()
+  try {
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const { port } = server.address() as AddressInfo
+    const answer = await fetch(`http://127.0.0.1:${port}`)
+    let text = ''
+    const into = new WritableStream<string>({ write: (piece) => void (text += piece) })
+    void answer.body
+      ?.pipeThrough(new TextDecoderStream())
+      .pipeTo(into)
+      .catch(() => undefined)
+    await until(
+      async () => {
+        await pass(1)
+        return text.includes('"h1999"')
+      },
+      { what: 'the last host', timeoutMs: 20_000, everyMs: 20 },
+    )
+    expect(text.split('"isFirst":true')).toHaveLength(2)
+    expect(new Set(text.match(/"h\d+"/g)).size).toBe(2_000)
+  } finally {
+    ended.abort()
+    server.closeAllConnections()
+    server.close()
+  }
 })
 
 test('of the mesh, hosts and incidents that changed are sent; silence that lasts is no change', async () => {
