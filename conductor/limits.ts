@@ -48,7 +48,7 @@ export const Limits = z.strictObject({
       configDriveDownloads: count(4, 'Config drives that are fetched at the same time; the others wait.'),
       configDriveSeconds: seconds(30, 'Time for a config drive to be fetched, with its waiting for a turn.'),
       eventStreams: count(500, 'Event streams in all.'),
-      eventStreamsPerUser: count(20, 'Event streams of one user.'),
+      eventStreamsPerUser: count(20, 'Event streams of one user, and of one read-only link.'),
       consoles: count(200, 'Open consoles in all.'),
       consoleBufferBytes: sizeBytes(
         256 * KIB,

@@ -38,6 +38,16 @@ function forget(): void {
   mesh.value = NO_MESH
 }
 
+/** Whether somebody with a password is logged in, whom a link does not log out: other pages share the login. */
+const isUser = (): Promise<boolean> =>
+  getJson<Me>('/rackward/v1/me').then(
+    ({ read_only }) => !read_only,
+    (error: unknown) => {
+      if (unauthorised(error)) return false
+      throw error
+    },
+  )
+
 /** Of the address, until the conductor has answered. */
 let readLink: string | undefined
 
@@ -45,7 +55,7 @@ let readLink: string | undefined
 export async function begin(): Promise<void> {
   try {
     readLink ??= takeLink()
-    if (readLink !== undefined) await logInByLink(readLink)
+    if (readLink !== undefined && !(await isUser())) await logInByLink(readLink)
     readLink = undefined
     const found = await getJson<Me>('/rackward/v1/me')
     // Whoever may change nothing is shown what a reader is.

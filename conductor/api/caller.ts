@@ -23,8 +23,10 @@ const isEncrypted = ({ socket }: IncomingMessage): boolean => (socket as Partial
 
 const cookieName = (request: IncomingMessage): string => (isEncrypted(request) ? SECURE_COOKIE : LOCAL_COOKIE)
 
-/** Browsers send these with each request, and programs do not. */
-export const isBrowser = (request: IncomingMessage): boolean => request.headers['sec-fetch-mode'] !== undefined
+/** Browsers send one with each request to https or to this machine, the other with each change and each websocket;
+ *  programs send neither. */
+export const isBrowser = ({ headers }: IncomingMessage): boolean =>
+  headers['sec-fetch-mode'] !== undefined || headers.origin !== undefined
 
 /** Throws `access.denied` where the cookie would cross a network in the clear. */
 export function mayHaveSession(request: IncomingMessage): void {

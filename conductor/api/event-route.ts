@@ -13,6 +13,7 @@ import { ANYBODY } from './auth.ts'
 import { z } from './node-input.ts'
 import { Events } from './rackward-schemas.ts'
 import type { ApiRequest, ApiResponse, DescribedRoute, RouteParts } from './route.ts'
+import type { OpenSession } from './sessions.ts'
 import { veilEvent } from './veil.ts'
 
 export interface EventRouteParts extends RouteParts {
@@ -99,7 +100,10 @@ async function events(
   }
   const { journal } = store
   if (request.httpRequest.accepts(['json', 'text/event-stream']) === 'text/event-stream') {
-    const leave = parts.events.places.take(request.actor === ANYBODY ? null : request.actor.user)
+    const session = request.httpResponse.locals.session as OpenSession | undefined
+    // Those who look through a link take no places of its maker.
+    const holder = session?.isLink ? `link ${session.uuid}` : `user ${request.actor.user}`
+    const leave = parts.events.places.take(request.actor === ANYBODY ? null : holder)
     const { hub, batch } = parts.events
     const afterSeq = after ?? (await journal.lastSeq())
     const sees = (node: NodeRecord) =>

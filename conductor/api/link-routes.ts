@@ -1,12 +1,12 @@
 /** Read-only links: an address of the web console for who has no user, such as a screen on a wall. Whoever has it sees
- *  what its maker sees, and changes nothing; it ends by itself, when it is removed, and when the password of its maker
- *  changes. */
+ *  what its maker sees, and changes nothing; it ends by itself, when it is removed, when the password of its maker
+ *  changes, and when its maker may make no links any more. */
 import { isoTime } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import { ANYBODY, mayRole, type Actor } from './auth.ts'
 import { checkInput, z } from './node-input.ts'
 import type { DescribedRoute } from './route.ts'
-import type { Link, Sessions } from './sessions.ts'
+import { LINK_ROLE, type Link, type Sessions } from './sessions.ts'
 
 const MAX_HOURS = 30 * 24
 const HOUR_SECONDS = 3600
@@ -40,7 +40,7 @@ export const linkRoutes = ({ sessions }: { readonly sessions: Sessions }): Descr
   {
     method: 'post',
     path: '/rackward/v1/links',
-    role: 'operator',
+    role: LINK_ROLE,
     body: LinkBody,
     answer: LinkMade,
     summary: 'makes a read-only link to the web console: whoever has it sees what this user sees, and changes nothing',
@@ -56,7 +56,7 @@ export const linkRoutes = ({ sessions }: { readonly sessions: Sessions }): Descr
   {
     method: 'get',
     path: '/rackward/v1/links',
-    role: 'operator',
+    role: LINK_ROLE,
     answer: LinkList,
     summary: 'the read-only links of this user; for an admin, those of all',
     handle: async ({ actor }) => ({ body: { links: (await sessions.links(whose(actor))).map(viewOf) } }),
@@ -64,7 +64,7 @@ export const linkRoutes = ({ sessions }: { readonly sessions: Sessions }): Descr
   {
     method: 'delete',
     path: '/rackward/v1/links/:id',
-    role: 'operator',
+    role: LINK_ROLE,
     answer: z.object({}),
     summary: 'ends a read-only link; pages that were opened with it end at once',
     async handle({ actor, params }) {

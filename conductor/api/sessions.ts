@@ -7,11 +7,13 @@ import { Fault, isFault } from '../../kit/fault.ts'
 import type { Random } from '../../kit/random.ts'
 import type { Limits } from '../limits.ts'
 import type { ObjectRecord, Store } from '../store/port.ts'
-import type { Actor, Authenticator } from './auth.ts'
+import { mayRole, type Actor, type Authenticator } from './auth.ts'
 
 export const SESSION = 'session'
 /** A kind of its own: a release that knows no links must not take one for a session with the rights of its user. */
 export const LINK = 'session-link'
+/** What it takes to make, to see and to end a link. */
+export const LINK_ROLE = 'operator'
 const TOKEN_BYTES = 32
 const TOKEN = /^[A-Za-z0-9_-]{43}$/
 /** The time of the last use is written down no more often than this. */
@@ -116,7 +118,7 @@ export class Sessions {
     return { uuid: found.uuid, actor: shown, csrf: csrfOf(token), endsAtMs, readOnly, isLink }
   }
 
-  /** Throws `object.conflict` when the user has too many. */
+  /** Removes those that are over. Throws `object.conflict` when the user has too many. */
   async addLink({ user }: Pick<Actor, 'user'>, seconds: number): Promise<{ token: string; link: Link }> {
     const { store, clock, random, limits, auth } = this.parts
     const token = random.bytes(TOKEN_BYTES).toString('base64url')
@@ -133,6 +135,7 @@ export class Sessions {
       body: { user, stamp: auth.known(user)?.stamp ?? '', endsAtMs: nowMs + seconds * 1000 },
     }
     await store.objects.add(made)
+    for (const one of await store.objects.every(LINK)) if (this.actorOf(one) === undefined) await this.endLink(one.uuid)
     // Counted afterwards: of those that are made at one moment, each sees the others.
     const own = await this.links(user)
     if (own.length <= limits.linksPerUser) return { token, link: linkOf(made) }
@@ -143,10 +146,9 @@ export class Sessions {
     )
   }
 
-  /** Those that are valid, of a user or of all; the others are removed. */
+  /** Those that are valid, of a user or of all. */
   async links(user?: string): Promise<Link[]> {
     const all = await this.parts.store.objects.every(LINK)
-    for (const one of all) if (this.actorOf(one) === undefined) await this.endLink(one.uuid)
     return all.filter((one) => this.actorOf(one) && (user === undefined || one.body.user === user)).map(linkOf)
   }
 
@@ -200,7 +202,9 @@ export class Sessions {
         : ageMs >= limits.sessionSeconds * 1000 || idleMs >= limits.sessionIdleSeconds * 1000
     if (ageMs < -SKEW_MS || isOver) return undefined
     const known = auth.known(String(session.body.user))
-    return known && known.stamp === session.body.stamp ? known.actor : undefined
+    if (!known || known.stamp !== session.body.stamp) return undefined
+    // Who may make no links any more would neither see nor end those made before.
+    return session.kind === LINK && !mayRole(known.actor, LINK_ROLE) ? undefined : known.actor
   }
 
   private async touch(session: ObjectRecord): Promise<void> {

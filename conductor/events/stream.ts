@@ -179,35 +179,35 @@ export function wants({ nodeUuid, kinds, project }: EventFilter, event: SeenEven
   return project === undefined || event.owner === project || event.lessee === project
 }
 
-/** How many streams are open, in all and of each user. */
+/** How many streams are open, in all and of each user or link. */
 export class StreamPlaces {
   private readonly limits: { readonly eventStreams: number; readonly eventStreamsPerUser: number }
-  private readonly byUser = new Map<string, number>()
+  private readonly byHolder = new Map<string, number>()
   private all = 0
 
   constructor(limits: StreamPlaces['limits']) {
     this.limits = limits
   }
 
-  /** Throws `access.streams`. The answer gives the place back. `user` is null where users are not told apart. */
-  take(user: string | null): () => void {
-    const own = user === null ? 0 : (this.byUser.get(user) ?? 0)
+  /** Throws `access.streams`. The answer gives the place back. `holder` is null where users are not told apart. */
+  take(holder: string | null): () => void {
+    const own = holder === null ? 0 : (this.byHolder.get(holder) ?? 0)
     const { eventStreams, eventStreamsPerUser } = this.limits
     if (own >= eventStreamsPerUser)
       throw new Fault(
         'access.streams',
-        `user ${user} has ${own} event streams open already (limits.api.eventStreamsPerUser)`,
+        `${holder} has ${own} event streams open already (limits.api.eventStreamsPerUser)`,
       )
     if (this.all >= eventStreams)
       throw new Fault('access.streams', `${this.all} event streams are open already (limits.api.eventStreams)`)
     this.all += 1
-    if (user !== null) this.byUser.set(user, own + 1)
+    if (holder !== null) this.byHolder.set(holder, own + 1)
     return () => {
       this.all -= 1
-      if (user === null) return
-      const left = (this.byUser.get(user) ?? 1) - 1
-      if (left > 0) this.byUser.set(user, left)
-      else this.byUser.delete(user)
+      if (holder === null) return
+      const left = (this.byHolder.get(holder) ?? 1) - 1
+      if (left > 0) this.byHolder.set(holder, left)
+      else this.byHolder.delete(holder)
     }
   }
 }

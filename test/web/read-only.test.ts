@@ -77,6 +77,12 @@ test('a read-only link shows what its maker sees, changes nothing, and ends when
   await guest.reload()
   await guest.getByText('live', { exact: true }).waitFor()
 
+  // Whoever is logged in stays so: other pages of the browser share the login.
+  await page.goto(link)
+  await page.getByText('live', { exact: true }).waitFor()
+  expect(page.url()).toBe(`${bench.base}/ui/`)
+  await page.getByRole('link', { name: 'Links' }).click()
+
   await page.getByRole('button', { name: 'End the link of anna' }).click()
   await page.getByText('None.').waitFor()
   await guest.getByLabel('Password').waitFor()
