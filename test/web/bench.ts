@@ -7,6 +7,7 @@ import { chromium, type Browser, type Page } from 'playwright-core'
 import { Config } from '../../conductor/config.ts'
 import { startConductor, type Conductor } from '../../conductor/conductor.ts'
 import { makePerformer } from '../../conductor/start/provisioning.ts'
+import { monotonicClock, systemClock, type Clock } from '../../kit/clock.ts'
 import { buildUi } from '../../kit/setup/ui.mjs'
 import { silentLog } from '../../kit/log.ts'
 import { call as plainCall } from '../conductor/client.ts'
@@ -25,6 +26,8 @@ export interface Shared {
   readonly ui: string
   /** Where the browser is reached: what a bench opened is closed with its connection. */
   readonly browser: string
+  /** Of the conductor, in place of this machine's. */
+  readonly clock?: Clock
 }
 
 /** Parts of the conductor that a test acts on in place of a server. */
@@ -35,6 +38,7 @@ interface Place {
   port: number
   /** The directory of the built console. */
   readonly ui: string
+  readonly clock: Clock
   inside?: Inside
   readonly more: Record<string, unknown>
 }
@@ -65,7 +69,7 @@ export class Bench {
         .map((user) => `${user}:${hash}\n`)
         .join(''),
     )
-    const at = { port: 0, ui, more }
+    const at = { port: 0, ui, more, clock: shared?.clock ?? systemClock }
     const conductor = await Bench.conductorAt(dir, at)
     return new Bench(dir, await opened, conductor, at)
   }
@@ -85,6 +89,8 @@ export class Bench {
       }),
       {
         log: silentLog,
+        clock: at.clock,
+        monotonic: monotonicClock,
         uiDirectory: at.ui,
         makePerformer(context, parts) {
           at.inside = parts
