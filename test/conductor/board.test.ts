@@ -42,6 +42,18 @@ describe('the board', () => {
     expect((await call('GET', `/rackward/v1/events?after=${read.seq - 1}`)).body.events).toHaveLength(1)
   })
 
+  test('is compressed for who takes gzip', async () => {
+    await fresh()
+    const plain = await board()
+    const { body, headers } = await board({ 'accept-encoding': 'gzip' })
+    expect([headers['content-encoding'], plain.headers['content-encoding']]).toEqual(['gzip', undefined])
+    expect(headers.vary).toContain('Accept-Encoding')
+    expect(headers.etag).toBe(plain.headers.etag)
+    const refused = await board({ 'accept-encoding': 'gzip;q=0, identity' })
+    expect(refused.headers['content-encoding']).toBeUndefined()
+    expect(Board.parse(body).nodes).toEqual(plain.body.nodes)
+  })
+
   test('has a tag: who has it already gets nothing, until something changes', async () => {
     await fresh()
     const { headers } = await board()

@@ -1,5 +1,6 @@
 /** A plain client of the API for tests: one request, one answer, no retries. */
 import { request } from 'node:http'
+import { gunzipSync } from 'node:zlib'
 
 export interface Answer {
   status: number
@@ -27,7 +28,8 @@ export function call(
         const chunks: Buffer[] = []
         response.on('data', (chunk: Buffer) => chunks.push(chunk))
         response.on('end', () => {
-          const text = Buffer.concat(chunks).toString()
+          const bytes = Buffer.concat(chunks)
+          const text = (response.headers['content-encoding'] === 'gzip' ? gunzipSync(bytes) : bytes).toString()
           resolve({
             status: response.statusCode ?? 0,
             body: text ? JSON.parse(text) : undefined,
