@@ -92,9 +92,9 @@ test('DHCP and TFTP figures of runs that measured nothing are errors, and a medi
 })
 
 test('a page that was not measured, or that has no time left to be used, is an error of the measurement', () => {
-  const figures = { page: '/ui/', nodes: 40, firstMs: 120, tickMs: 3, heapMb: 4 }
+  const figures = { page: '/ui/', nodes: 40, firstMs: 120, firstCpuMs: 80, tickMs: 3, heapMb: 4 }
   expect(believableWeb(figures)).toBe(figures)
-  for (const wrong of [{ firstMs: 0 }, { tickMs: Number.NaN }, { heapMb: 0 }])
+  for (const wrong of [{ firstMs: 0 }, { firstCpuMs: 0 }, { tickMs: Number.NaN }, { heapMb: 0 }])
     expect(() => believableWeb({ ...figures, ...wrong })).toThrow(/was not measured/)
   expect(() => believableWeb({ ...figures, tickMs: 1_200 })).toThrow(/took 1200 ms/)
 })
