@@ -13,16 +13,16 @@ export interface Piece<T> {
 }
 
 /** Counts the changes of several lists. */
-export class Changes {
+export class ChangeCounter {
   seq = 0
   next = (): number => (this.seq += 1)
 }
 
 export class Latest<T> {
   private readonly rows = new Map<string, Numbered<T>>()
-  private readonly changes: Changes
+  private readonly changes: ChangeCounter
 
-  constructor(changes = new Changes()) {
+  constructor(changes = new ChangeCounter()) {
     this.changes = changes
   }
 

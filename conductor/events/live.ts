@@ -48,14 +48,14 @@ interface ToldProgress {
 }
 
 /** The changes up to which a watcher was sent everything. */
-interface Sent {
+interface SentSoFar {
   progress: number
   mesh: MeshTold
 }
 
 export class LiveFeed {
   private readonly parts: LiveParts
-  private readonly watchers = new Map<Watcher, Sent>()
+  private readonly watchers = new Map<Watcher, SentSoFar>()
   private readonly told = new Latest<ToldProgress>()
   private readonly mesh: MeshWatch | undefined
   private looks = 0
@@ -103,7 +103,10 @@ export class LiveFeed {
 
   /** The next message for a watcher, and what it was sent then; null: of that, it may see nothing. Those that were sent
    *  as much share one text. */
-  private messages(): (watcher: Watcher, sent: Sent) => { text: string | null; sent: Partial<Sent> } | undefined {
+  private messages(): (
+    watcher: Watcher,
+    sent: SentSoFar,
+  ) => { text: string | null; sent: Partial<SentSoFar> } | undefined {
     const progressSince = once((seq) => withText(this.told.since(seq, AT_ONCE)))
     const hostsSince = once((seq) => {
       const found = this.mesh?.hostsSince(seq, AT_ONCE)

@@ -3,7 +3,7 @@
 import type { Clock } from '../../kit/clock.ts'
 import { Fault, isFault } from '../../kit/fault.ts'
 import type { MeshLink } from '../mesh/link.ts'
-import { Changes, Latest, type Piece } from './latest.ts'
+import { ChangeCounter, Latest, type Piece } from './latest.ts'
 
 export type MeshAsks = Pick<MeshLink, 'request'>
 
@@ -40,7 +40,7 @@ const MAX_GONE = 1_000
 /** Who was heard this short a time ago is heard: how long ago exactly is no change. */
 const RECENT_S = 5
 
-interface Keyed<T> {
+interface KeyedRow<T> {
   readonly key: string
   readonly row: T
 }
@@ -48,9 +48,9 @@ interface Keyed<T> {
 export class MeshWatch {
   private readonly link: MeshAsks
   private readonly clock: Clock
-  private readonly changes = new Changes()
-  private readonly hosts = new Latest<Keyed<MeshRow>>(this.changes)
-  private readonly incidents = new Latest<Keyed<string>>(this.changes)
+  private readonly changes = new ChangeCounter()
+  private readonly hosts = new Latest<KeyedRow<MeshRow>>(this.changes)
+  private readonly incidents = new Latest<KeyedRow<string>>(this.changes)
   private readonly gone = new Latest<string>(this.changes)
   /** Who was told no more than this starts again: which hosts are gone since is not known. */
   private forgottenSeq = 0
@@ -107,7 +107,7 @@ export class MeshWatch {
 
   /** The hosts that changed since, at most `count`. */
   hostsSince(seq: number, count: number): { readonly message: MeshMessage; readonly upToSeq: number } | undefined {
-    const piece: Piece<Keyed<MeshRow>> | undefined = this.hosts.since(seq, count)
+    const piece: Piece<KeyedRow<MeshRow>> | undefined = this.hosts.since(seq, count)
     if (!piece) return undefined
     const hosts = piece.rows.map(({ row }) => row)
     return { message: { mesh: { problem: this.problem, hosts } }, upToSeq: piece.upToSeq }
@@ -157,7 +157,7 @@ function keyOf({ last_heard_seconds: age, ...row }: MeshRow, nowS: number): stri
   return `${JSON.stringify(row)} ${heard}`
 }
 
-function setChanged<T>(known: Latest<Keyed<T>>, name: string, now: Keyed<T>): void {
+function setChanged<T>(known: Latest<KeyedRow<T>>, name: string, now: KeyedRow<T>): void {
   if (known.get(name)?.key !== now.key) known.set(name, now)
 }
 

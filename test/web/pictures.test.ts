@@ -1,4 +1,5 @@
-/** The pictures of the documents, of three racks that a conductor holds: taken where RACKWARD_SHOTS names a directory. */
+/** The pictures of the documents, of three racks that a conductor holds: taken where RACKWARD_SHOTS names a
+ *  directory. */
 import { expect, test } from 'vitest'
 import { comparedOf } from '../../conductor/node/query/usual.ts'
 import type { NodeRecord } from '../../conductor/node/record.ts'
