@@ -62,7 +62,7 @@ test('a deploy takes a config drive, steps and the way to start, and what is wro
   await field('Image').fill('nothing')
   await warns('no image of this name')
   await field('Image').fill('http://example.com/x.raw')
-  await warns('Without a checksum')
+  await warns('Without a checksum, an image from a URL is refused')
   await field('Image').fill('debian-12')
   expect(await deploy.getByRole('status').textContent()).toBe('')
 
@@ -105,6 +105,12 @@ test('a deploy takes a config drive, steps and the way to start, and what is wro
   await page.locator('.state').getByText('active').waitFor()
   const { instance_info: info } = (await bench.call('GET', '/v1/nodes/target')).body
   expect(info).toMatchObject({ image_source: 'debian-12', reboot: 'cold', configdrive: expect.any(String) })
+
+  const rescue = await ask(page, 'Rescue')
+  await rescue.getByLabel('Password of the rescue system').fill(' two words ')
+  const asked = page.waitForRequest('**/states/provision')
+  await rescue.getByRole('button', { name: 'Rescue', exact: true }).click()
+  expect((await asked).postDataJSON()).toEqual({ target: 'rescue', rescue_password: ' two words ' })
   expect(await page.evaluate('window.pwned')).toBeUndefined()
   expect(said).toEqual([])
   await page.context().close()

@@ -47,9 +47,11 @@ export function changesOf(act: Act, data: FormData, list: Acts): Change[] {
   if (act.name === 'deploy' || act.name === 'rebuild') return deployChanges(act, data, list)
   if (act.name === 'clean' || act.name === 'service') return [request({ [`${act.name}_steps`]: stepsOf(data) })]
   if (act.name === 'rescue') {
-    if (text('password') === '')
+    // As it was typed: the rescue system takes it with its blanks.
+    const password = data.get('password')
+    if (typeof password !== 'string' || password === '')
       throw new FieldError('password', 'Password: give one; you log in to the rescue system with it')
-    return [request({ rescue_password: text('password') })]
+    return [request({ rescue_password: password })]
   }
   if (act.name === 'maintenance on') return [request(text('reason') === '' ? {} : { reason: text('reason') })]
   if (act.name === 'boot device') {

@@ -27,7 +27,7 @@ function warningsOf(source: string, checksum: string, images: readonly Image[]):
   const image = images.find((one) => one.id === source || one.names.includes(source))
   return [
     ...(isUrl(source) && checksum === ''
-      ? ['Without a checksum, nobody notices when the URL hands out something else.']
+      ? ['Without a checksum, an image from a URL is refused, unless its checksum was given for this server before.']
       : []),
     ...(image?.signed_loader === false
       ? ['Its boot loader carries no signature: a server with Secure Boot will not start it.']
