@@ -131,12 +131,12 @@ test('who does not read waits in the store, and goes on where it stopped', async
 
 test('places are limited in all and for each user, and given back', () => {
   const places = new StreamPlaces({ eventStreams: 3, eventStreamsPerUser: 2 })
-  const back = [places.take('a'), places.take('a')]
-  expect(() => places.take('a')).toThrow(/user a has 2 event streams/)
-  back.push(places.take('b'))
+  const back = [places.take('user a'), places.take('user a')]
+  expect(() => places.take('user a')).toThrow(/user a has 2 event streams/)
+  back.push(places.take('user b'))
   expect(() => places.take(null)).toThrow(/3 event streams are open/)
   for (const give of back) give()
-  expect(() => places.take('a')).not.toThrow()
+  expect(() => places.take('user a')).not.toThrow()
 })
 
 test('a flood of events is written in few transactions; what finds no place is counted and told once', async () => {
