@@ -71,7 +71,8 @@ describe('the BMC', () => {
       () => ({ ipmi_password: 'wrong' }),
       /refused the user admin or its password.*correct the user and the password of the BMC/,
     ],
-    ['no answer', () => ({ ipmi_address: '10.77.254.254' }), /10\.77\.254\.254 did not answer.*check its address/],
+    ['no answer', () => ({ ipmi_address: '10.77.0.254' }), /10\.77\.0\.254 did not answer.*check its address/],
+    ['no route', () => ({ ipmi_address: '198.51.100.1' }), /198\.51\.100\.1 cannot be reached.*check its address/],
   ])('%s: back to enroll, and last_error says so', async (name, more, says) => {
     const made = await api().ok('POST', '/v1/nodes', {
       driver: 'ipmi',
