@@ -17,7 +17,8 @@ export interface Seen {
   readonly poll?: PollSeen
   readonly strangers?: readonly string[]
   readonly strangersBefore?: readonly string[]
-  readonly agent?: 'silent' | 'there'
+  /** Unheard: the conductor started after it was heard. */
+  readonly agent?: 'silent' | 'there' | 'unheard'
 }
 
 const BOOTED_MS = 1_000
@@ -54,7 +55,7 @@ export function accountOf({ node, workflow, steps = [], poll, agent, ...more }: 
     else if (isSign(name)) sightings.sign('u', name, sighting)
   })
   const live = sightings.of('u')
-  if (agent) live.agentAtMs = agent === 'silent' ? 90_000 : NOW_MS - 1_000
+  if (agent && agent !== 'unheard') live.agentAtMs = agent === 'silent' ? 90_000 : NOW_MS - 1_000
   const made = newNode(
     { uuid: 'u', driver: 'ipmi', provisionState: 'inspect wait', provisionUpdatedAtMs: 0, powerState: 'power on' },
     0,

@@ -280,6 +280,11 @@ describe('the first cause that explain names', () => {
     ])
   })
 
+  test('an agent that a conductor did not hear since its start was not heard for an age', () => {
+    const { causes } = accountOf({ agent: 'unheard', steps: [...TO_INITRD, 'hello'], node: { agent: { ...AGENT } } })
+    expect(causes.at(-1)?.evidence[0]).toMatch(/^it was not heard since this conductor started: /)
+  })
+
   test('a server that boots well has no cause made up for its clock', () => {
     expect(
       accountOf({ agent: 'silent', steps: [...TO_INITRD, 'hello'], node: { agent: { ...AGENT } } }).causes.map(

@@ -106,7 +106,11 @@ function causesOfAgent(facts: CauseFacts): Cause[] {
   const off = switchedOff(facts)
   const silentMs = nowMs - live.agentAtMs
   if (silentMs <= SILENT_MS) return off
-  const lastHeard = `it was last heard ${Math.round(silentMs / 1000)} s ago: ${lastSeenText(live.seen, live.progress, bootPathOf(node, live))}`
+  const lastSeen = lastSeenText(live.seen, live.progress, bootPathOf(node, live))
+  const lastHeard =
+    live.agentAtMs > 0
+      ? `it was last heard ${Math.round(silentMs / 1000)} s ago: ${lastSeen}`
+      : `it was not heard since this conductor started: ${lastSeen}`
   const causes: Cause[] = [...off]
   const again = Math.max(
     0,
