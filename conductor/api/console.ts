@@ -49,6 +49,8 @@ export type OnUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer)
 const PATH = /^\/rackward\/v1\/nodes\/([^/]+)\/console\/?$/
 const MAX_TYPED_BYTES = 64 * 1024
 const PING_MS = 30_000
+/** After this, the process of a console is killed. */
+const END_TIMEOUT_MS = 5_000
 /** Close codes (RFC 6455, 7.4.1): its end; the conductor stops; the user may no longer have it; the BMC broke off; and
  *  one of ours, for pages: it was not opened. */
 const CLOSE = { end: 1000, stops: 1001, denied: 1008, broken: 1011, refused: 4000 } as const
@@ -83,7 +85,7 @@ export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
     // However it ends, and also where the handshake was none.
     socket.once('close', () => {
       open -= 1
-      line?.stop()
+      if (line) endLine(line, parts.clock)
     })
     const tell = (what: string, more = {}) =>
       parts.store.journal.add({
@@ -113,10 +115,10 @@ export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
     line = opened
     if (socket.destroyed) {
       tellLater('closed')
-      return opened.stop()
+      return endLine(opened, parts.clock)
     }
     if (lease.ended !== undefined) {
-      opened.stop()
+      endLine(opened, parts.clock)
       throw lease.ended
     }
     socket.once('close', () => tellLater('closed'))
@@ -128,7 +130,7 @@ export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
       lease.onEnd((why) => {
         ws.close(CLOSE.denied, closeReason(why.detail, 'start'))
         // A client that goes on typing instead of closing types into nothing.
-        opened.stop()
+        endLine(opened, parts.clock)
       })
     })
   }
@@ -215,6 +217,15 @@ function decoded(text: string): string {
   }
 }
 
+/** Asks first: a process that is killed leaves its session at the BMC, which then refuses the next one. */
+function endLine(line: Piped, clock: Clock): void {
+  // What is still on its way is read by nobody.
+  line.stdout.removeAllListeners('data').resume()
+  line.end()
+  const cancel = clock.after(END_TIMEOUT_MS, () => line.stop())
+  line.done.then(cancel, cancel)
+}
+
 /** Until one of the two ends. Each side is paused while the other does not keep up. */
 function join(ws: WebSocket, line: Piped, { clock, signal, limits }: ConsoleParts): void {
   const stops = () => ws.close(CLOSE.stops, 'the conductor stops')
@@ -254,6 +265,5 @@ function join(ws: WebSocket, line: Piped, { clock, signal, limits }: ConsolePart
   ws.once('close', () => {
     cancel()
     signal.removeEventListener('abort', stops)
-    line.stop()
   })
 }
