@@ -37,7 +37,8 @@ export const HARDWARE_FAULTS = {
     retry: true,
     description: 'the session table of the BMC is full',
     remedy:
-      'end sessions that nobody uses at the BMC, those of other IPMI clients among them; with Redfish, set redfish_auth_type to basic',
+      'end sessions that nobody uses at the BMC, those of other IPMI clients among them; with Redfish, set ' +
+      'redfish_auth_type to basic',
   },
   'bmc.subscriptions': {
     retry: true,
@@ -103,7 +104,8 @@ export const HARDWARE_FAULTS = {
     retry: false,
     description: 'the BMC says that its work is complete, and nothing has changed',
     remedy:
-      'look whether it waits for a power cycle, or refused the file in its log; what it says of the end cannot be relied on',
+      'look whether it waits for a power cycle, or refused the file in its log; what it says of the end cannot ' +
+      'be relied on',
   },
   'bmc.updating': {
     retry: true,
@@ -119,7 +121,8 @@ export const HARDWARE_FAULTS = {
     retry: false,
     description: 'virtual media did not work',
     remedy:
-      'see that the BMC reaches the URL of the conductor (boot.media, driver_info/external_http_url) and has a free virtual CD drive',
+      'see that the BMC reaches the URL of the conductor (boot.media, driver_info/external_http_url) and has a ' +
+      'free virtual CD drive',
   },
   'boot.down': {
     retry: true,
@@ -140,13 +143,15 @@ export const HARDWARE_FAULTS = {
     retry: false,
     description: 'the image has no signed boot loader, and Secure Boot would stop it',
     remedy:
-      'use an image whose EFI/BOOT/BOOTX64.EFI is signed (shim), or do without secure_boot:true; provision.unsignedImages can let such images pass',
+      'use an image whose EFI/BOOT/BOOTX64.EFI is signed (shim), or do without secure_boot:true; ' +
+      'provision.unsignedImages can let such images pass',
   },
   'image.architecture': {
     retry: false,
     description: 'the image is for servers of another architecture',
     remedy:
-      'use an image of the architecture of the node; where properties/cpu_arch is wrong, correct it or inspect the node',
+      'use an image of the architecture of the node; where properties/cpu_arch is wrong, correct it or inspect ' +
+      'the node',
   },
   'image.source': {
     retry: true,
@@ -227,7 +232,8 @@ export const HARDWARE_FAULTS = {
     retry: false,
     description: 'the controller accepted the order, and the volume did not appear, or did not go',
     remedy:
-      'look at the controller in its own set-up or log: drives may be foreign, or its queue may be stuck; then order it again',
+      'look at the controller in its own set-up or log: drives may be foreign, or its queue may be stuck; then ' +
+      'order it again',
   },
   'raid.failed': {
     retry: false,

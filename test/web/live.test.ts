@@ -135,6 +135,19 @@ test('without a mouse: to a server and a request about it, to its console, and b
   await page.context().close()
 })
 
+/** In the page: until a stream of events has told of the node. */
+const untilTold = `async (uuid) => {
+  const answer = await fetch('/rackward/v1/events?after=0', { headers: { accept: 'text/event-stream' } })
+  const reader = answer.body.getReader()
+  const decoder = new TextDecoder()
+  for (let text = ''; !text.includes(uuid);) {
+    const { value, done } = await reader.read()
+    if (done) throw new Error('the stream of events ended')
+    text += decoder.decode(value, { stream: true })
+  }
+  await reader.cancel()
+}`
+
 test('what happens while a board is on its way is shown at once, and not with the next board that is due', async () => {
   const { page } = await bench.page()
   let held: (() => Promise<void>) | undefined
@@ -151,8 +164,8 @@ test('what happens while a board is on its way is shown at once, and not with th
   await expect.poll(() => held !== undefined, { timeout: 30_000 }).toBe(true)
   // After the board was made, and before it comes.
   const tookBeforeMs = Date.now()
-  await bench.node('later')
-  await page.evaluate('new Promise((resolve) => setTimeout(resolve, 300))')
+  const later = await bench.node('later')
+  await page.evaluate(`(${untilTold})(${JSON.stringify(later)})`)
   await held?.()
   await page.getByRole('link', { name: 'later', exact: true }).waitFor()
   // At rest, the next board is due after 20 s.

@@ -90,9 +90,11 @@ const unknownBefore: BootRule = ({ live, strangersBefore }) =>
 const says: readonly BootRule[] = [
   rule('says-refused', 'grub', (_, { live }) => [
     live.seen.get('loader')?.detail.includes('shim')
-      ? 'Secure Boot refused shim: the firmware lacks the certificate that signed it, or has it on its list of revoked ones'
+      ? 'Secure Boot refused shim: the firmware lacks the certificate that signed it, or has it on its list of ' +
+        'revoked ones'
       : 'Secure Boot is on and the firmware refused the loader, which is not signed for it',
-    'set secure_boot:true in properties/capabilities, and boot.loaders to loaders of "rackward image build loaders"; or switch Secure Boot off',
+    'set secure_boot:true in properties/capabilities, and boot.loaders to loaders of "rackward image build ' +
+      'loaders"; or switch Secure Boot off',
   ]),
   rule('says-panic', 'hello', ({ details }, at) =>
     /memory|initramfs|unable to mount root|no working init/i.test(details.join(' '))
@@ -107,7 +109,8 @@ const says: readonly BootRule[] = [
   ),
   rule('says-memory', 'hello', (_, at) => [
     `the ramdisk does not fit into the memory of the server${tooSmall(at)}`,
-    'the deploy ramdisk needs 1 GiB of memory; look for memory that the server does not count, or use a smaller ramdisk',
+    'the deploy ramdisk needs 1 GiB of memory; look for memory that the server does not count, or use a smaller ' +
+      'ramdisk',
   ]),
   rule('says-agent', 'hello', ({ details }) => [
     `the agent cannot go on: ${details.at(-1) ?? ''}`,
@@ -128,7 +131,8 @@ const notTaken: BootRule = ({ live: { seen, signs } }) => {
       cause: 'the answers of DHCP do not reach the server',
       evidence: [evidenceOf('offer', offers), 'it took none of them'],
       remedy:
-        'look at the relay (option 82, giaddr), at DHCP snooping and at the VLAN of the switch port; rackward doctor looks for other DHCP servers',
+        'look at the relay (option 82, giaddr), at DHCP snooping and at the VLAN of the switch port; rackward ' +
+        'doctor looks for other DHCP servers',
     },
   ]
 }
@@ -180,7 +184,8 @@ const saysNothing: BootRule = (at) => {
   return [
     {
       cause:
-        'the firmware does not try the network, as far as its console shows: its card has no boot ROM or driver there, or network boot is switched off',
+        'the firmware does not try the network, as far as its console shows: its card has no boot ROM or driver ' +
+        'there, or network boot is switched off',
       evidence: [evidenceOf('says-nothing', seen), 'its console shows no attempt to boot from the network'],
       remedy: 'switch network boot (PXE, option ROM, UEFI network stack) on for this card in the firmware',
     },
@@ -213,7 +218,8 @@ const RULES: readonly BootRule[] = [
   twins,
   rule('rival', 'script', () => [
     'another DHCP server answers this server (rogue DHCP)',
-    'switch it off there, let it ignore the MACs of the servers, or set boot.subnets[].mode: proxy; rackward doctor names such servers',
+    'switch it off there, let it ignore the MACs of the servers, or set boot.subnets[].mode: proxy; rackward ' +
+      'doctor names such servers',
   ]),
   rule('decline', 'loader', () => [
     'its IP address is in use by another host (duplicate address)',
@@ -229,7 +235,8 @@ const RULES: readonly BootRule[] = [
   ]),
   rule('agent-distrusts', 'hello', () => [
     'the agent does not accept the certificate of the conductor: it is not the one that the boot script named',
-    'look for a proxy or another conductor at agent.address, and whether the certificate in the data directory was replaced meanwhile',
+    'look for a proxy or another conductor at agent.address, and whether the certificate in the data directory ' +
+      'was replaced meanwhile',
   ]),
   unreached,
   ...says,
