@@ -1,4 +1,4 @@
-/** `rackward rack validate|plan|show|schema`: reads the file, asks the conductor, prints. */
+/** `rackward rack validate|plan|why|schema`: reads the file, asks the conductor, prints. */
 import { formatOf, print, show } from '../show.ts'
 import { CliError, STATUSES } from '../error.ts'
 import { connect, type Common } from '../nodes.ts'
