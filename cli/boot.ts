@@ -1,14 +1,28 @@
 /** `rackward boot`: the boot services as a process of their own. */
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { agentIdentity } from '../conductor/agents/certificate.ts'
 import { BootService } from '../conductor/boot/service.ts'
 import { bootKey } from '../conductor/boot/token.ts'
 import { loadConfig } from '../conductor/config.ts'
 import { systemClock } from '../kit/clock.ts'
+import { companion, withoutPrivileges } from '../kit/companion.ts'
 import { Fault } from '../kit/fault.ts'
 import { makeLog } from '../kit/log.ts'
 import { systemRandom } from '../kit/random.ts'
 import { quietSockopt } from './daemon.ts'
+
+/** DHCP goes first where both want a processor: all threads of it, which a program cannot say of itself. */
+const FILES_ARGV = [
+  'nice',
+  '-n',
+  '10',
+  process.execPath,
+  fileURLToPath(new URL('./main.js', import.meta.url)),
+  'boot-files',
+]
+/** Many files are read at once, some of them from slow disks. */
+const FILES_ENV = { PATH: process.env['PATH'] ?? '', UV_THREADPOOL_SIZE: '8' }
 
 export async function runBoot(path: string): Promise<void> {
   quietSockopt()
@@ -24,6 +38,8 @@ export async function runBoot(path: string): Promise<void> {
     tokenKey,
     clock: systemClock,
     log,
+    launchFiles: (onMessage) =>
+      companion(withoutPrivileges(FILES_ARGV, process.getuid?.() === 0), { env: FILES_ENV, onMessage }),
     onEnd: () => process.exit(0),
   })
   await service.start()

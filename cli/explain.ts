@@ -1,5 +1,5 @@
 /** `rackward node explain` and `rackward node watch`: what a node waits for, and what happens. */
-import { spanText } from '../kit/text.ts'
+import { spanText, usualText } from '../kit/text.ts'
 import type { Account } from '../conductor/node/query/account.ts'
 import type { Usual } from '../conductor/node/query/explain-usual.ts'
 import { driftText } from '../conductor/node/policy/drift.ts'
@@ -24,18 +24,12 @@ const OF = {
   state: 'on this model, whatever the state was for',
 } as const
 
-/** "41 to 55 s", "50 s to 3 min 10 s". */
-function rangeText(fromSeconds: number, toSeconds: number): string {
-  const [from, to] = [spanText(fromSeconds), spanText(toSeconds)]
-  if (from === to) return to
-  const unit = to.slice(to.lastIndexOf(' '))
-  return `${toSeconds < 60 && from.endsWith(unit) ? from.slice(0, -unit.length) : from} to ${to}`
-}
-
-function usualText(usual: OldUsual, elapsedSeconds: number): string {
+function usualLine(usual: OldUsual, elapsedSeconds: number): string {
   const { samples, of = 'model', p5_seconds: low, median_seconds: median, p95_seconds: high, unusual } = usual
   const times = `${samples} ${samples === 1 ? 'time' : 'times'} ${OF[of]}`
-  return `usually     ${rangeText(low ?? median ?? 0, high ?? 0)}, now ${spanText(elapsedSeconds)} (${times})${unusual ? ': this is unusual' : ''}`
+  const range = { lowSeconds: low ?? median ?? 0, highSeconds: high ?? 0 }
+  const text = usualText(range, elapsedSeconds).replace(/^usually /, 'usually     ')
+  return `${text} (${times})${unusual ? ': this is unusual' : ''}`
 }
 
 export function accountText(account: Told): string {
@@ -45,7 +39,7 @@ export function accountText(account: Told): string {
     `waits for   ${account.waits_for}`,
     `since       ${account.since} (${account.elapsed_seconds} s)${account.deadline ? `, until ${account.deadline}` : ''}`,
   ]
-  if (usual && usual.median_seconds !== null) lines.push(usualText(usual, account.elapsed_seconds))
+  if (usual && usual.median_seconds !== null) lines.push(usualLine(usual, account.elapsed_seconds))
   if (typeof account.left_seconds === 'number') lines.push(`left        about ${spanText(account.left_seconds)}`)
   if (lock)
     lines.push(

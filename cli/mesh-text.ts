@@ -76,7 +76,41 @@ export function explainText(found: Json): string {
     ['hold', found.hold ? `${found.hold.kind}: ${found.hold.reason} (${found.hold.requested_by})` : '-'],
     ['BMC', bmcText(found.bmc)],
   ])
-  return [facts, '', tableOf(['', 'holds', 'condition of a confirmed death', 'found'], conditions)].join('\n')
+  const table = tableOf(['', 'holds', 'condition of a confirmed death', 'found'], conditions)
+  return [facts, ...causesText(found.causes), ...troublesText(found), '', table].join('\n')
+}
+
+interface CauseTold {
+  readonly cause: string
+  readonly evidence: readonly string[]
+  readonly remedy: string
+}
+
+/** The likeliest first. An arbiter of version 0.2 names none. */
+function causesText(causes: readonly CauseTold[] | undefined): string[] {
+  if (!causes || causes.length === 0) return []
+  const lines = causes.flatMap(({ cause, evidence, remedy }, i) => [
+    `  ${i + 1}. ${said(cause)}`,
+    ...evidence.map((line) => `     seen: ${said(line)}`),
+    `     to do: ${said(remedy)}`,
+  ])
+  return ['', 'likely causes:', ...lines]
+}
+
+interface EpisodeTold {
+  readonly from: string
+  readonly to: string | null
+  readonly causes: readonly CauseTold[]
+}
+
+/** What was wrong with it, or with the mesh, and led to no incident. */
+function troublesText(found: Json): string[] {
+  const linesOf = (episodes: readonly EpisodeTold[] | undefined, whose: string) =>
+    (episodes ?? []).flatMap(({ from, to, causes }) =>
+      to === null ? [] : [said(`  ${from} to ${to}: ${whose}${causes[0]?.cause ?? ''}`)],
+    )
+  const lines = [...linesOf(found.troubles, ''), ...linesOf(found.mesh_troubles, 'the mesh: ')]
+  return lines.length > 0 ? ['', 'before that:', ...lines] : []
 }
 
 interface BmcFound {
@@ -136,7 +170,8 @@ export function incidentText(incident: Json): string {
   const reason = String(incident.reason)
     .split('\n')
     .map((line) => `  ${said(line)}`)
-  return [facts, '', tableOf([beganAt, 'what happened'], lines), '', 'reason:', ...reason].join('\n')
+  const table = tableOf([beganAt, 'what happened'], lines)
+  return [facts, ...causesText(incident.causes), '', table, '', 'reason:', ...reason].join('\n')
 }
 
 const planesText = (planes: Record<string, string> | null): string =>

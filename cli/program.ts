@@ -51,6 +51,11 @@ function daemonCommands(program: Command): void {
     .action(async (_, command: Command) => (await import('./boot-snippets.ts')).bootSnippets(command.optsWithGlobals()))
 
   program
+    .command('boot-files', { hidden: true })
+    .description('the process that sends files to nodes that boot; the boot services start it')
+    .action(async () => (await import('./boot-files.ts')).runBootFiles())
+
+  program
     .command('agent')
     .description('run the agent of a host or an arbiter of the mesh')
     .requiredOption('--config <file>', 'configuration file (YAML)')

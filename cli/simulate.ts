@@ -15,6 +15,7 @@ import { drive } from './simulate/drive.ts'
 import { parseFaults } from './simulate/faults.ts'
 import { Fleet, type Driver } from './simulate/fleet.ts'
 import { canHaveNamespace, Ground, insideNamespace, OWN } from './simulate/ground.ts'
+import { removeNodes } from './simulate/leave.ts'
 import { Measures } from './simulate/measures.ts'
 import { Relay } from './simulate/relay.ts'
 import { lineOf, summaryOf, textOf } from './simulate/summary.ts'
@@ -39,6 +40,7 @@ export interface SimulateOptions extends Common {
   readonly dhcp?: string
   readonly timeout: string
   readonly stay?: boolean
+  readonly keepNodes?: boolean
   readonly config?: string
 }
 
@@ -93,6 +95,7 @@ async function simulateOn({ api, ground, stop }: On, options: SimulateOptions, p
   })
   const fleet = new Fleet(plan.fleet, { clock: systemClock, random: systemRandom, measures, relay })
   const watch = new Watch(api, ground)
+  const enrolled: string[] = []
   try {
     await relay.listen()
     await fleet.start()
@@ -108,6 +111,7 @@ async function simulateOn({ api, ground, stop }: On, options: SimulateOptions, p
         clock: systemClock,
         measures,
         signal: stop,
+        onEnrolled: (uuid) => enrolled.push(uuid),
         onLook: (all) => line(lineOf(all, systemClock.now() - startMs)),
       },
     )
@@ -119,9 +123,20 @@ async function simulateOn({ api, ground, stop }: On, options: SimulateOptions, p
     if (options.stay) await until(stop)
   } finally {
     await watch.stop()
+    if (!ground && !options.keepNodes) await leave(api, enrolled)
     await fleet.stop()
     relay.close()
   }
+}
+
+/** Their BMCs still answer meanwhile. */
+async function leave(api: Api, enrolled: readonly string[]): Promise<void> {
+  if (enrolled.length > 0) tell(`removing ${enrolled.length} nodes (--keep-nodes leaves them)\n`)
+  const left = await removeNodes(enrolled, { api, clock: systemClock }).catch((error: Error) => {
+    tell(`${error.message}\n`)
+    return enrolled
+  })
+  if (left.length > 0) tell(`${left.length} nodes could not be removed: rackward node list\n`)
 }
 
 /** Throws where this process may not open what the servers need: the BMC's socket, the agent's, and a download. */

@@ -1,6 +1,6 @@
 /** Waits for many nodes at once. */
 import { systemClock } from '../kit/clock.ts'
-import { bytesText, spanText } from '../kit/text.ts'
+import { bytesText, spanText, usualText } from '../kit/text.ts'
 import { appended, bar, redrawn, type Row } from './progress.ts'
 import type { Api } from './server.ts'
 import { said } from './show.ts'
@@ -10,12 +10,14 @@ interface Now {
   readonly provision_state: string
   readonly reservation: string | null
   readonly last_error: string | null
+  readonly provision_updated_at?: string | null
   readonly driver_internal_info: {
     rackward?: {
       phase: string
       last_seen: string | null
       /** Absent: an older conductor. */
       expected_end?: string | null
+      usual?: { samples: number; p5_seconds: number; p95_seconds: number } | null
       progress: { phase: string; done_bytes: number; total_bytes: number } | null
       bmc_task?: { what: string; percent: number | null; message: string | null } | null
     }
@@ -29,6 +31,8 @@ export interface Wanted {
   readonly timeoutMs: number
 }
 
+/** Fewer times say nothing about what is usual, as for the conductor. */
+const MIN_SAMPLES = 5
 const POLL_MS = 500
 const AT_ONCE = 8
 
@@ -72,7 +76,7 @@ function rowOf(name: string, now: Now, { ends, failed }: Wanted): Row {
   const task = rackward?.bmc_task
   if (task) return { name, end: 'open', state, ...taskRow(task) }
   const progress = rackward?.progress
-  const left = leftText(rackward?.expected_end)
+  const left = whenText(now, systemClock.now())
   if (!progress || progress.total_bytes === 0) {
     const says = progress?.phase ?? rackward?.last_seen ?? rackward?.phase ?? ''
     return { name, end: 'open', state, says: `${says}${left}` }
@@ -87,10 +91,20 @@ function rowOf(name: string, now: Now, { ends, failed }: Wanted): Row {
   }
 }
 
-/** Nothing when the usual time is over. */
-function leftText(expectedEnd: string | null | undefined): string {
-  const seconds = expectedEnd ? Math.round((Date.parse(expectedEnd) - systemClock.now()) / 1000) : 0
-  return seconds >= 1 ? `, about ${spanText(seconds)} left` : ''
+/** What is left of the order; of a state that is longer than usual, what is usual. */
+export function whenText(
+  {
+    provision_updated_at: since,
+    driver_internal_info: { rackward },
+  }: Pick<Now, 'provision_updated_at' | 'driver_internal_info'>,
+  nowMs: number,
+): string {
+  const { usual, expected_end: end } = rackward ?? {}
+  const elapsed = since ? (nowMs - Date.parse(since)) / 1000 : 0
+  if (usual && usual.samples >= MIN_SAMPLES && elapsed > usual.p95_seconds)
+    return `, ${usualText({ lowSeconds: usual.p5_seconds, highSeconds: usual.p95_seconds }, elapsed)}`
+  const left = end ? Math.round((Date.parse(end) - nowMs) / 1000) : 0
+  return left >= 1 ? `, about ${spanText(left)} left` : ''
 }
 
 /** Work of the BMC, in its words. */

@@ -9,6 +9,7 @@ import type { Route } from './api/route.ts'
 import type { Fleet } from './bmc/ipmitool.ts'
 import type { Launched } from './boot/link.ts'
 import type { Config } from './config.ts'
+import { readHooks } from './hooks/config.ts'
 import { readWebhooks } from './events/webhook-config.ts'
 import { ChildSteps } from './node/run/child-steps.ts'
 import { keepKey } from './node/run/bmc-key.ts'
@@ -74,6 +75,7 @@ export async function startConductor(config: Config, parts: ConductorParts): Pro
 async function start(context: Context, parts: ConductorParts): Promise<Conductor> {
   const { life, config, log } = context
   const webhookList = await readWebhooks(config)
+  const hookList = await readHooks(config)
   const storage = await openStorage(context, parts.openStore)
   const boot = await bootParts(context, storage, parts.launchBoot)
   const monitoring = await startMonitoring(context, storage, boot)
@@ -107,6 +109,7 @@ async function start(context: Context, parts: ConductorParts): Promise<Conductor
     ...operations,
     ...monitoring,
     masakari,
+    hookList,
     boot,
     uiDirectory: parts.uiDirectory,
   })

@@ -3,6 +3,7 @@ import * as z from 'zod'
 import { loadYaml, LogConfig, parseYaml } from '../kit/config.ts'
 import { ROLES } from './api/auth.ts'
 import { UrlPrefixes } from './outbound/allow-list.ts'
+import { Hook, Webhook } from './config-webhooks.ts'
 import { BOOT_ISO } from './config-boot-iso.ts'
 import { RAMDISKS } from './config-ramdisks.ts'
 import { Subnets } from './config-subnets.ts'
@@ -21,7 +22,7 @@ const Listen = z.strictObject({
 const Auth = z.discriminatedUnion('strategy', [
   z.strictObject({
     strategy: z.literal('http_basic').describe('Users and passwords of an htpasswd file.'),
-    file: File.describe('Apache htpasswd file with bcrypt hashes.'),
+    file: File.describe('Apache htpasswd file with bcrypt hashes. A change holds within seconds.'),
     users: z
       .record(
         z.string(),
@@ -181,16 +182,6 @@ const Firmware = z.strictObject({
   bmcTimeoutSeconds: Seconds.default(1800).describe('How long the update of a BMC may take, with its restart.'),
 })
 
-const Webhook = z.strictObject({
-  name: z
-    .string()
-    .regex(/^[A-Za-z0-9_.-]{1,64}$/)
-    .describe('Name in the log and in metrics.'),
-  url: Url.describe('Where events are posted to.'),
-  kinds: z.array(z.string()).optional().describe('Kinds of events that are posted. Absent: all.'),
-  secretFile: File.describe('File of mode 0600 with the secret that signs each post.'),
-})
-
 const Mesh = z.strictObject({
   arbiters: z.array(Url).min(1).describe('API of each arbiter.'),
   username: z.string().optional().describe('User at the arbiters.'),
@@ -246,6 +237,7 @@ export const Config = z.strictObject({
     .array(Webhook)
     .default([])
     .describe('Where events are posted to; each webhook needs a secret of its own.'),
+  hooks: z.array(Hook).max(100).default([]).describe('What alerts that are posted to /rackward/v1/hooks lead to.'),
   mesh: Mesh.optional().describe(
     'The arbiters of the mesh: the conductor asks them before it ends what runs on a living member, and passes ' +
       'their API on under /rackward/v1/mesh.',

@@ -37,6 +37,7 @@ export const Limits = z.strictObject({
       ),
       jsonDepth: count(25, 'Nesting of a JSON document.'),
       rolloutsKept: count(20, 'Roll-outs of rack files that have ended and are kept; as many may be under way.'),
+      hookBodyBytes: sizeBytes(256 * KIB, 'Size of the body of a request to a hook; it is never inflated.'),
       recordBytes: sizeBytes(1 * MIB, 'Size of the stored record of a node, or of any other object.'),
       configDriveBytes: z
         .number()
@@ -77,6 +78,12 @@ export const Limits = z.strictObject({
       streams: count(10, 'Streams at once in one HTTP/2 connection.'),
       sessionBodyBytes: sizeBytes(8 * KIB, 'Size of the request that trades a boot token for a session.'),
       reportBodyBytes: sizeBytes(1 * MIB, 'Size of a report.'),
+      tpmBodyBytes: sizeBytes(1 * MIB, 'Size of the proof of a boot: quote and event log, in base64.'),
+      tpmLogEvents: count(4_096, 'Events in the event log of a server.'),
+      tpmSeconds: seconds(
+        180,
+        'Time from the first call of an agent to the proof of its boot, where driver_info/tpm is require; slow TPMs take half a minute to make their keys.',
+      ),
       swarmMembers: count(
         20_000,
         'Nodes that serve pieces of images to each other at the same time; more fetch from the image server alone.',
@@ -99,6 +106,10 @@ export const Limits = z.strictObject({
       httpConnections: count(2_000, 'Open connections of the boot HTTP server.'),
       httpConnectionsPerAddress: count(16, 'Open connections of the boot HTTP server from one address.'),
       httpIdleSeconds: seconds(30, 'Time that a download may make no progress.'),
+      httpSendMib: count(
+        64,
+        'Memory in MiB for the large parts of files that are being sent; transfers that find no room in it send in small parts.',
+      ),
       mediaRequests: count(8, 'Requests for one boot ISO that are answered at once.'),
       tftpTransfers: count(2_000, 'TFTP transfers at once.'),
       tftpTransfersPerAddress: count(8, 'TFTP transfers at once to one address.'),
@@ -172,6 +183,17 @@ export const Limits = z.strictObject({
     })
     .prefault({})
     .describe('Of what is read of servers through their BMCs.'),
+  hooks: z
+    .strictObject({
+      postsPerMinute: count(
+        60,
+        'Requests to one hook in a minute; more are answered with 503, and Alertmanager sends them again.',
+      ),
+      alertsPerPost: count(100, 'Alerts of one request.'),
+      kept: count(1_000, 'Alerts whose node or host is held by a hook; beyond it nothing further is held.'),
+    })
+    .prefault({})
+    .describe('Of hooks that alerts are posted to.'),
   masakari: z
     .strictObject({
       segments: count(100, 'Segments.'),

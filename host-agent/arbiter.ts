@@ -126,6 +126,8 @@ async function openArbiter(
 /** The leader's lock, and a tick of the arbiter: it judges, and acts where it leads. */
 async function startLeadership(context: Context, arbiter: Arbiter, sessions: Sessions): Promise<void> {
   const { life, clock, log } = context
+  // One that never gets an answer is counted from its start.
+  arbiter.onStoreOk(clock.now())
   const keeper = new LeaseKeeper({
     sessions,
     now: () => clock.now(),
@@ -134,6 +136,7 @@ async function startLeadership(context: Context, arbiter: Arbiter, sessions: Ses
         log.info({ epoch: lease?.epoch ?? null }, lease ? 'this arbiter leads' : 'this arbiter no longer leads')
       arbiter.onLease(lease, clock.now())
     },
+    onStoreOk: () => arbiter.onStoreOk(clock.now()),
   })
   await life.add(
     'leadership',

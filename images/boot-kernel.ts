@@ -1,11 +1,12 @@
 /** The kernel and the initramfs that a disk image boots, for a start without firmware (kexec): where their bytes lie,
- *  their hashes, and the arguments of the kernel. */
+ *  their hashes, the arguments of the kernel, and the modules that it finds. */
 import { createHash } from 'node:crypto'
 import { open } from 'node:fs/promises'
 import { findExt4File, piecesOf, readFound, type FoundFile } from './ext4.ts'
 import type { ReadAt } from './fat.ts'
 import { firstEntry } from './grub-menu.ts'
 import type { BootFile, BootKernel } from './index.ts'
+import { modulesIn, versionOf } from './initrd-modules.ts'
 import { partitionsOf } from './partitions.ts'
 import { readerOf } from './signed-loader.ts'
 
@@ -67,7 +68,15 @@ async function describe(
   const initrd = { sizeBytes: sum(whole), extents: whole.flatMap(({ extents }) => extents) }
   if (initrd.sizeBytes > MAX_INITRD_BYTES) return undefined
   const [kernelFile, initrdFile] = [await hashed(read, kernel), await hashed(read, initrd)]
-  return kernelFile && initrdFile && { kernel: kernelFile, initrd: initrdFile, args }
+  if (!kernelFile || !initrdFile) return undefined
+  const version = versionOf(await headOf(read, kernel))
+  const modules = await modulesIn(piecesOf(read, initrd), version)
+  return { kernel: kernelFile, initrd: initrdFile, args, ...(modules ? { modules } : {}) }
+}
+
+async function headOf(read: ReadAt, file: FoundFile): Promise<Buffer> {
+  for await (const piece of piecesOf(read, file)) return piece
+  return Buffer.alloc(0)
 }
 
 const sum = (files: readonly FoundFile[]): number => files.reduce((bytes, { sizeBytes }) => bytes + sizeBytes, 0)

@@ -5,6 +5,8 @@ import * as z from 'zod/mini'
 import { ARCHITECTURES } from '../kit/architecture.ts'
 
 export const PIECE_BYTES = 4 * 1024 * 1024
+export const MAX_MODULES = 20_000
+export const MAX_MODULE_NAME = 64
 
 const Hex = z.string().check(z.regex(/^[0-9a-f]{64}$/))
 
@@ -33,6 +35,8 @@ export const BootKernel = z.object({
   initrd: BootFile,
   /** Of the kernel. */
   args: z.string().check(z.maxLength(2_000)),
+  /** What it can load before it has mounted its root, and what is part of it; absent: it is not known. */
+  modules: z.optional(z.array(z.string().check(z.maxLength(MAX_MODULE_NAME))).check(z.maxLength(MAX_MODULES))),
 })
 
 export const ImageIndex = z.object({

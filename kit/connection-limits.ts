@@ -120,6 +120,33 @@ export function limitSlowReaders(server: HttpServer, idleMs: number): void {
   })
 }
 
+/** Ends a connection that has sent more requests than `most` without waiting for their answers: each takes memory. Also
+ *  says of each answer that its connection ended, which Node.js does for the first one alone. Call it when the listener
+ *  is there. */
+export function limitPipelining(server: HttpServer, most: number): void {
+  const waiting = new WeakMap<Socket, Set<ServerResponse>>()
+  const handlers = server.listeners('request') as ((request: IncomingMessage, response: ServerResponse) => void)[]
+  server.removeAllListeners('request')
+  server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    const { socket } = request
+    const open = waiting.get(socket) ?? new Set()
+    if (open.size >= most) socket.destroy()
+    // What arrived in one packet is read to its end.
+    if (socket.destroyed) return
+    if (!waiting.has(socket)) socket.once('close', () => endAll(open))
+    waiting.set(socket, open.add(response))
+    response.once('close', () => open.delete(response))
+    for (const handle of handlers) handle.call(server, request, response)
+  })
+}
+
+function endAll(answers: Set<ServerResponse>): void {
+  for (const answer of answers) {
+    answer.destroy()
+    answer.emit('close')
+  }
+}
+
 /** The part of `wanted` that a listener gets when all listeners together may use half of the open files that the
  *  process may have. */
 export const shareOf = (wanted: number, among: { wanted: number; openFiles: number }): number =>

@@ -2,3 +2,4 @@
 import { createHash } from 'node:crypto'
 
 export const sha256Hex = (text: string): string => createHash('sha256').update(text).digest('hex')
+export const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest()

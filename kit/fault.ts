@@ -1,9 +1,11 @@
 /** The error of every part of Rackward: a code of the registry (kit/faults), and what happened to what.
  *  HTTP is unknown here: `conductor/api/problems.ts` maps codes to statuses. */
+import { AGENT_FAULTS } from './faults/agent.ts'
 import { HARDWARE_FAULTS } from './faults/hardware.ts'
 import { SERVICE_FAULTS } from './faults/service.ts'
+import { TPM_FAULTS } from './faults/tpm.ts'
 
-export const FAULTS = { ...SERVICE_FAULTS, ...HARDWARE_FAULTS } as const
+export const FAULTS = { ...SERVICE_FAULTS, ...HARDWARE_FAULTS, ...AGENT_FAULTS, ...TPM_FAULTS } as const
 
 export type FaultCode = keyof typeof FAULTS
 

@@ -37,7 +37,7 @@ export const http: Http = (ask) =>
     const isTls = url.protocol === 'https:'
     const { method, signal, ca } = ask
     const text = ask.text ?? (ask.body === undefined ? undefined : JSON.stringify(ask.body))
-    const headers = { accept: 'application/json', ...ask.headers, ...(text === undefined ? {} : jsonHeaders(text)) }
+    const headers = { accept: 'application/json', ...(text === undefined ? {} : jsonHeaders(text)), ...ask.headers }
     let connected = false
     const failed = (error: Error) => {
       const code = connected ? 'peer.lost' : 'peer.unreached'

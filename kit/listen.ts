@@ -1,11 +1,12 @@
 /** Servers and datagram sockets that listen, or reject with what keeps them from it. Afterwards errors belong to the
  *  caller. */
 import type { Socket as DatagramSocket } from 'node:dgram'
+import type { Server } from 'node:net'
 
 interface Listener {
   once(event: 'error', listener: (error: Error) => void): unknown
   off(event: 'error', listener: (error: Error) => void): unknown
-  listen(options: ListenOptions, onListening: () => void): unknown
+  listen(options: ListenOptions | Server, onListening: () => void): unknown
 }
 
 export interface ListenOptions {
@@ -17,8 +18,8 @@ export interface ListenOptions {
   readonly backlog?: number
 }
 
-/** TCP, TLS, HTTP, HTTP/2 and unix sockets. */
-export function listen<S extends Listener>(server: S, options: ListenOptions): Promise<S> {
+/** TCP, TLS, HTTP, HTTP/2 and unix sockets; or the socket of a server that another process opened. */
+export function listen<S extends Listener>(server: S, options: ListenOptions | Server): Promise<S> {
   return new Promise((resolve, reject) => {
     server.once('error', reject)
     server.listen(options, () => {

@@ -50,6 +50,17 @@ export function spanText(seconds: number): string {
   return hours > 0 ? `${hours} h ${minutes} min` : `${minutes} min ${whole % 60} s`
 }
 
+/** "41 to 55 s", "50 s to 3 min 10 s". */
+export function rangeText(fromSeconds: number, toSeconds: number): string {
+  const [from, to] = [spanText(fromSeconds), spanText(toSeconds)]
+  if (from === to) return to
+  return `${to.includes('min') ? from : from.replace(/ s$/, '')} to ${to}`
+}
+
+/** "usually 41 to 55 s, now 3 min 10 s". */
+export const usualText = (range: { lowSeconds: number; highSeconds: number }, nowSeconds: number): string =>
+  `usually ${rangeText(range.lowSeconds, range.highSeconds)}, now ${spanText(nowSeconds)}`
+
 /** Text from a stranger, fit for a log, a terminal and one line: control and format characters, line separators and
  *  halves of surrogate pairs become "?", and what is longer than `maxLength` (in UTF-16 units) is cut and ends with
  *  "…". */

@@ -44,6 +44,7 @@ export interface Account {
   readonly deadline: string | null
   readonly lock: { readonly holder: string; readonly reason: string } | null
   readonly usual: { readonly median_seconds: number | null; readonly p95_seconds: number | null } | null
+  readonly left_seconds?: number | null
   readonly seen: readonly { readonly what: string; readonly at: string; readonly detail: string }[]
   readonly causes: readonly { readonly cause: string; readonly evidence: readonly string[]; readonly remedy: string }[]
 }

@@ -11,6 +11,33 @@ export function duration(totalSeconds: number): string {
   return `${Math.floor(seconds / 86_400)} d`
 }
 
+/** 8.2 s, 41 s, 3 min 10 s, 2 h 2 min, as the command line has it. */
+function span(seconds: number): string {
+  if (seconds < 10) return `${Math.round(seconds * 10) / 10} s`
+  const whole = Math.round(seconds)
+  if (whole < 60) return `${whole} s`
+  const minutes = Math.floor((whole % 3600) / 60)
+  return whole < 3600 ? `${minutes} min ${whole % 60} s` : `${Math.floor(whole / 3600)} h ${minutes} min`
+}
+
+interface Range {
+  readonly p5: number
+  readonly p95: number
+}
+
+/** usually 41 to 55 s */
+export function usually({ p5, p95 }: Range): string {
+  const [from, to] = [span(p5), span(p95)]
+  if (from === to) return `usually ${to}`
+  return `usually ${to.includes('min') ? from : from.replace(/ s$/, '')} to ${to}`
+}
+
+/** usually 41 to 55 s, now 3 min 10 s */
+export const usuallyNow = (range: Range, seconds: number): string => `${usually(range)}, now ${span(seconds)}`
+
+/** about 3 min 10 s */
+export const about = (seconds: number): string => `about ${span(seconds)}`
+
 /** How long ago somebody was heard. */
 export const heard = (seconds: number | null): string =>
   seconds === null ? 'never' : seconds < 10 ? `${seconds.toFixed(1)} s ago` : `${duration(seconds)} ago`

@@ -71,7 +71,10 @@ function viewCommands(mesh: Command): void {
     async (options) => (await meshApi(options)).status(options),
   )
   onServer(
-    mesh.command('explain').argument('<host>').description('every condition of the verdict on a host: why, or why not'),
+    mesh
+      .command('explain')
+      .argument('<host>')
+      .description('what is wrong with a host: the likely causes, and every condition of the verdict on it'),
   ).action(async (host: string, options) => (await meshApi(options)).explain(host, options))
 }
 

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { mediaCommands } from './node-media.ts'
 import { raidCommand } from './node-raid.ts'
+import { tpmCommand } from './node-tpm.ts'
 import { onServer } from './server-options.ts'
 
 /** Verbs by the word that people say, with the target that the API wants. */
@@ -91,6 +92,7 @@ export function nodeCommands(program: Command): void {
       .option('--wait [seconds]', 'until it is proven (3600)'),
   ).action(async (action: string, idents: string[], options) => (await nodes()).power(action, idents, options))
   raidCommand(node)
+  tpmCommand(node)
   onServer(
     node
       .command('maintenance')

@@ -11,7 +11,7 @@ const EVENTS = [
 ] as const
 
 export function rackCommands(program: Command): void {
-  const rack = program.command('rack').description('a whole rack from one file: plan, and see why')
+  const rack = program.command('rack').description('a whole rack from one file: plan, apply, drift, export')
   const command = () => import('../rack/command.ts')
   const rollouts = () => import('../rack/apply.ts')
 
@@ -33,6 +33,26 @@ export function rackCommands(program: Command): void {
       .option('--allow <kind=nodes...>', 'agree to what the plan ends, such as erase=r1-u[01-04]')
       .option('--wait [seconds]', 'until it is done (3600)'),
   ).action(async (plan: string | undefined, options) => (await rollouts()).apply(plan, options))
+  onServer(
+    rack
+      .command('drift')
+      .description(
+        'what is not as the file says, beside what was recorded when it was applied and what is there; exit status 0: ' +
+          'nothing, 1: there are differences, 2: it could not be told',
+      )
+      .option(...FILE)
+      .option('--boot-device', 'ask the BMC of each active node for its boot device, too')
+      .option('--json', 'the same as -o json'),
+  ).action(async (options) => (await import('../rack/drift-command.ts')).drift(options))
+  onServer(
+    rack
+      .command('export')
+      .description(
+        'write what a conductor has recorded as a rack file, whose plan changes nothing; secrets as references',
+      )
+      .option('--site <name>', 'of the file; needed where files of several sites were applied')
+      .option('--out <path>', 'a file, or with a slash at its end a directory; without it, the file is printed'),
+  ).action(async (options) => (await import('../rack/export-command.ts')).exportRack(options))
   onServer(rack.command('rollouts').description('list roll-outs')).action(async (options) =>
     (await rollouts()).rollouts(options),
   )
@@ -43,6 +63,14 @@ export function rackCommands(program: Command): void {
     onServer(rack.command(event).argument('<id>', 'of the roll-out').description(says)).action(
       async (id: string, options) => (await rollouts()).change(id, event, options),
     )
+  rack
+    .command('import')
+    .argument('<file>', 'inventory of Bifrost (JSON, YAML, CSV), BareMetalHost, Hardware, or machines of MAAS (JSON)')
+    .description('convert the inventory of another program to a rack file; tells what was not carried; sends nothing')
+    .requiredOption('--from <program>', 'bifrost, metal3, tinkerbell or maas')
+    .option('--site <name>', 'of the rack file', 'imported')
+    .option('--out <path>', 'a file, or with a slash at its end a directory; without it, the rack file is printed')
+    .action(async (path: string, options) => (await import('../rack/import-command.ts')).importRack(path, options))
   rack
     .command('validate')
     .description('check a rack file, without asking a conductor')

@@ -27,6 +27,7 @@ export function simulateCommand(program: Command): void {
     .option('--dhcp <address>', 'of the DHCP server; otherwise that of the conductor')
     .option('--timeout <seconds>', 'until all must have arrived', '7200')
     .option('--stay', 'go on when all have arrived, until interrupted')
+    .option('--keep-nodes', 'with --conductor: leave the nodes enrolled, which are removed at the end otherwise')
     .option('-o, --output <format>', 'of the summary: table, json or yaml')
     .action(async (options: SimulateOptions) => (await import('../simulate.ts')).simulate(options))
 }

@@ -29,7 +29,7 @@ export async function validate({ file }: { file: string }): Promise<void> {
 
 export async function makePlan(api: Api, file: string): Promise<{ plan: Plan; rack: Rack; directory: string }> {
   const { rack, directory } = await readRack(file)
-  return { plan: planOf(rack, await observe(api, rack, directory)), rack, directory }
+  return { plan: planOf(rack, await observe(api, rack, { directory })), rack, directory }
 }
 
 export async function plan(options: RackOptions): Promise<void> {

@@ -31,17 +31,25 @@ export const placeText = ({ file, line, column }: FilePlace): string => `${file}
 /** Refuses a file, with line, column, field and remedy. */
 export const refused = (at: FilePlace, says: string): CliError => new CliError('usage', `${placeText(at)}: ${says}`)
 
-/** Throws `CliError` with the place of the first error. */
+/** A rack file. Throws `CliError` with the place of the first error. */
 export async function readLocated(text: string, file: string): Promise<LocatedMap> {
   const start: FilePlace = { file, line: 1, column: 1 }
   if (Buffer.byteLength(text) > MAX_FILE_BYTES)
     throw refused(start, `the file is larger than ${MAX_FILE_BYTES} bytes; split it into rack.d/*.yaml`)
-  checkShape(text, start)
+  const root = await readDocument(text, start, MAX_VALUES)
+  if (root.kind !== 'map') throw refused(root.at, 'a rack file is a map that begins with "version: 1"')
+  return root
+}
+
+/** One document, which begins at `start`. */
+export async function readDocument(text: string, start: FilePlace, maxValues: number): Promise<Located> {
+  const { file } = start
+  checkShape(text, start, maxValues)
   const { LineCounter, parseAllDocuments, isAlias, isMap, isScalar, isSeq } = await import('../yaml.ts')
   const lines = new LineCounter()
   const placeOf = (offset: number): FilePlace => {
     const { line, col } = lines.linePos(offset)
-    return { file, line: Math.max(line, 1), column: Math.max(col, 1) }
+    return { file, line: Math.max(line, 1) + start.line - 1, column: Math.max(col, 1) }
   }
   const parsed = readAll()
   if (parsed.length > 1) throw refused(start, 'the file has several documents ("---"); write one document a file')
@@ -51,9 +59,7 @@ export async function readLocated(text: string, file: string): Promise<LocatedMa
   if (document?.directives?.yaml.version === '1.1')
     throw refused(start, 'YAML 1.1 reads 0777, yes and 12:30 otherwise than YAML 1.2; remove the line %YAML')
   let values = 0
-  const root = convert(document?.contents ?? null, 0, start)
-  if (root.kind !== 'map') throw refused(root.at, 'a rack file is a map that begins with "version: 1"')
-  return root
+  return convert(document?.contents ?? null, 0, start)
 
   function readAll() {
     try {
@@ -69,7 +75,7 @@ export async function readLocated(text: string, file: string): Promise<LocatedMa
     const range = (node as { range?: readonly number[] | null } | null)?.range
     const at = range ? placeOf(range[0] ?? 0) : parentAt
     values += 1
-    if (values > MAX_VALUES) throw refused(at, `the file has more than ${MAX_VALUES} values; split it`)
+    if (values > maxValues) throw refused(at, `the file has more than ${maxValues} values; split it`)
     if (depth > MAX_DEPTH) throw refused(at, `this is nested deeper than ${MAX_DEPTH} levels; write it flatter`)
     if (isAlias(node)) throw refused(at, 'aliases (*name) are refused; write a profile, and name it in "use"')
     if (node !== null && typeof node === 'object' && 'tag' in node && node.tag && !isCommonTag(String(node.tag)))
@@ -109,7 +115,7 @@ const isExact = (value: number): boolean =>
 const isCommonTag = (tag: string) => /^tag:yaml\.org,2002:(str|int|float|bool|null|map|seq)$/.test(tag)
 
 /** What would take a parser long is refused by its characters alone. */
-function checkShape(text: string, start: FilePlace): void {
+function checkShape(text: string, start: FilePlace, maxValues: number): void {
   let open = 0
   let values = 0
   for (const [found] of text.matchAll(/[[\]{},\n]/g)) {
@@ -117,7 +123,7 @@ function checkShape(text: string, start: FilePlace): void {
     else if (found === ']' || found === '}') open = Math.max(0, open - 1)
     else values += 1
     if (open > MAX_BRACKETS) throw refused(start, `the file is nested deeper than ${MAX_DEPTH} levels`)
-    if (values > MAX_VALUES) throw refused(start, `the file has more than ${MAX_VALUES} values; split it`)
+    if (values > maxValues) throw refused(start, `the file has more than ${maxValues} values; split it`)
   }
 }
 const firstLine = (text: string) => text.split('\n')[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? text

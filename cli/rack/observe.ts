@@ -13,8 +13,14 @@ import { fieldsOf, isPlaceholder } from './wanted.ts'
 const MAX_USER_DATA_BYTES = 1024 * 1024
 const PLACES_AT_ONCE = 5_000
 
-export async function observe(api: Api, rack: Rack, directory: string): Promise<Observed> {
-  const { nodes, cleans } = await everyNode(api)
+export interface ObserveOptions {
+  readonly directory: string
+  /** With what was last read of the servers. */
+  readonly hardware?: boolean
+}
+
+export async function observe(api: Api, rack: Rack, { directory, hardware }: ObserveOptions): Promise<Observed> {
+  const { nodes, cleans } = await everyNode(api, hardware)
   return {
     nodes,
     cleans,
@@ -23,11 +29,13 @@ export async function observe(api: Api, rack: Rack, directory: string): Promise<
   }
 }
 
-export async function everyNode(api: Api): Promise<{ nodes: RackNode[]; cleans: boolean }> {
+export async function everyNode(api: Api, hardware = false): Promise<{ nodes: RackNode[]; cleans: boolean }> {
   const nodes: RackNode[] = []
   let cleans = true
   for (let marker: string | null = ''; marker !== null;) {
-    const page = (await api.ask('GET', `/rackward/v1/rack${marker === '' ? '' : `?marker=${marker}`}`)) as RackPage
+    // A conductor of version 0.2 knows no argument `hardware`.
+    const query = [...(marker === '' ? [] : [`marker=${marker}`]), ...(hardware ? ['hardware=true'] : [])].join('&')
+    const page = (await api.ask('GET', `/rackward/v1/rack${query === '' ? '' : `?${query}`}`)) as RackPage
     nodes.push(...page.nodes)
     cleans = page.cleans
     marker = page.next

@@ -3,6 +3,8 @@ import { z } from '../../conductor/api/node-input.ts'
 import { INTERFACES } from '../../conductor/node/policy/interfaces.ts'
 import { isImageName } from '../../images/store.ts'
 
+/** Of a key, too: the reader of rack files refuses `__proto__`. */
+export const NAME_PATTERN = /^(?!__proto__$)[A-Za-z0-9._~-]{1,255}$/
 const Name = z
   .string()
   .min(1)

@@ -26,6 +26,9 @@ const PLAIN = [
 ] as const
 const MAPS = ['driver_info', 'properties', 'extra', 'network_data'] as const
 
+/** The rack of nodes that have no place: none is written of them. */
+export const UNPLACED = 'unplaced'
+
 /** A reference of the file as it stands in a plan, at any depth. */
 export function withPlaceholders(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withPlaceholders)
@@ -57,7 +60,8 @@ export function fieldsOf({ spec, rack }: Pick<WantedUnit, 'spec' | 'rack'>): Rec
   put('properties/root_device', spec.root_device)
   put('properties/capabilities', capabilitiesText(spec.capabilities))
   // A place without a unit is one that the web console does not draw.
-  put('extra/rackward', { rack, ...(spec.u === undefined ? {} : { u: spec.u, height: spec.height ?? 1 }) })
+  if (rack !== UNPLACED)
+    put('extra/rackward', { rack, ...(spec.u === undefined ? {} : { u: spec.u, height: spec.height ?? 1 }) })
   return Object.fromEntries(Object.entries(fields).toSorted(([a], [b]) => (a < b ? -1 : 1)))
 }
 

@@ -6,6 +6,7 @@ import { listNodes } from '../nodes.ts'
 import type { Api } from '../server.ts'
 import { said } from '../show.ts'
 import type { Member } from './fleet.ts'
+import { atOnce } from './lanes.ts'
 import type { Measures } from './measures.ts'
 
 export interface DriveOptions {
@@ -18,6 +19,7 @@ export interface DriveParts {
   readonly api: Api
   readonly clock: Clock
   readonly measures: Measures
+  readonly onEnrolled: (uuid: string) => void
   readonly onLook: (fleet: readonly Travel[]) => void
   readonly signal: AbortSignal
 }
@@ -41,7 +43,6 @@ interface View {
   readonly maintenance: boolean
 }
 
-const LANES = 16
 const LOOK_MS = 1_000
 /** A look that takes long is made less often. */
 const LOOK_SHARE = 10
@@ -80,7 +81,7 @@ export async function drive(members: readonly Member[], options: DriveOptions, p
 async function enroll(
   { member }: Travel,
   { image }: DriveOptions,
-  { api, measures, signal }: DriveParts,
+  { api, measures, signal, onEnrolled }: DriveParts,
 ): Promise<void> {
   signal.throwIfAborted()
   const { server, driver, driverInfo } = member
@@ -94,6 +95,7 @@ async function enroll(
   }
   await measures.of('API: enroll', async () => {
     const { uuid } = (await api.ask('POST', '/v1/nodes', body)) as { uuid: string }
+    onEnrolled(uuid)
     await api.ask('POST', '/v1/ports', { node_uuid: uuid, address: server.mac })
   })
 }
@@ -138,12 +140,4 @@ function late(one: Travel): Travel {
     end: 'failed',
     why: `${one.state}: it did not arrive in time; the server is in: ${one.member.server.doing}`,
   }
-}
-
-async function atOnce<T>(list: readonly T[], work: (one: T) => Promise<void>): Promise<void> {
-  const rest = list[Symbol.iterator]()
-  const lane = async () => {
-    for (const one of { [Symbol.iterator]: () => rest }) await work(one)
-  }
-  await Promise.all(Array.from({ length: LANES }, lane))
 }

@@ -87,6 +87,7 @@ export class Orders {
           configDrive: wantsConfigDrive(node),
           ...(node.workflow.reboot?.how === 'kexec' ? { kexec: true } : {}),
           ...(this.parts.swarm ? { swarm: true } : {}),
+          ...(step.args.compare === false ? { compare: false } : {}),
           ...known,
         }
       }

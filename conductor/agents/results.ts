@@ -8,7 +8,7 @@ import type { Sightings } from '../node/query/sightings.ts'
 import { isSoftwareRaidStep, raidedBy, rebuiltVolumes, softwareRaidOrder } from '../node/policy/software-raid.ts'
 import { currentStep, hostNameOf, orderId, type NodeRecord } from '../node/record.ts'
 import { believes } from '../node/workflow/belief.ts'
-import type { StepEvent } from '../node/workflow/events.ts'
+import type { JumpReady, StepEvent } from '../node/workflow/events.ts'
 import type { Store } from '../store/port.ts'
 import { applyRules } from './apply-rules.ts'
 import { addPorts, linkPorts, noteCards } from './found-ports.ts'
@@ -92,7 +92,7 @@ export async function doneEvent(
   parts: ResultParts,
 ): Promise<StepEvent> {
   const { store, clock, sightings } = parts
-  const { inventory, rootDisk, timings, writtenBytes, erased, volumes } = done
+  const { inventory, rootDisk, timings, writtenBytes, moved, erased, volumes } = done
   sightings.of(node.uuid).timings = timings ?? {}
   const step = currentStep(node)
   const isErase = step?.step.startsWith('erase_devices') ?? false
@@ -132,9 +132,15 @@ export async function doneEvent(
       step: step ? `${step.interface}.${step.step}` : null,
       timings: timings ?? {},
       writtenBytes: writtenBytes ?? 0,
+      ...(moved ? { moved } : {}),
       ...(isErase ? { erased: (erased ?? []).slice(0, MAX_ERASED) } : {}),
     },
   })
-  const jump = done.jump && (done.jump.ready ? READY : { ready: false, why: done.jump.why ?? '' })
+  const jump = done.jump && (done.jump.ready ? READY : notReady(done.jump))
   return { type: 'agent-done', orderId: orderId(node), patch, ...(jump ? { jump } : {}) }
+}
+
+function notReady({ why = '', code }: { why?: string | undefined; code?: string | undefined }): JumpReady {
+  const isKnown = code !== undefined && Object.hasOwn(FAULTS, code)
+  return { ready: false, why, ...(isKnown ? { fault: code as FaultCode } : {}) }
 }

@@ -1,4 +1,4 @@
-/** The port that agents call: HTTP/2 over TLS, six calls, JSON in and out. Nothing is read before the session is
+/** The port that agents call: HTTP/2 over TLS, seven calls, JSON in and out. Nothing is read before the session is
  *  proven but the small request for one, and a connection that proves none ends. */
 import {
   constants,
@@ -16,6 +16,7 @@ import type { Log } from '../../kit/log.ts'
 import { requestTarget } from '../../kit/request-target.ts'
 import { ORDER_POLL_MS, Report, SessionRequest } from '../api/agent-wire.ts'
 import { SwarmCall } from '../api/swarm-wire.ts'
+import { TpmCall } from '../api/tpm-wire.ts'
 import { limitConnections } from '../../kit/connection-limits.ts'
 import type { OnLimit } from '../../kit/limit-meter.ts'
 import type { Sign } from '../boot/signs.ts'
@@ -136,6 +137,13 @@ async function answer({ stream, headers, prove }: AgentCall, parts: AgentServerP
       const call = await body(stream, { schema: SwarmCall, limit: 'sessionBodyBytes' }, parts)
       return reply(stream, 200, await service.swarm(session, call, stream.session?.socket.remoteAddress ?? ''))
     }
+    case 'POST /agent/v1/tpm':
+      await proved()
+      return reply(
+        stream,
+        200,
+        await service.tpm(session, await body(stream, { schema: TpmCall, limit: 'tpmBodyBytes' }, parts)),
+      )
     case 'GET /agent/v1/image':
       await proved()
       return reply(stream, 200, await service.imageIndex(session))
@@ -152,7 +160,11 @@ function refuse(stream: ServerHttp2Stream, error: unknown, { log }: AgentServerP
   if (stream.destroyed) return
   // The rest of a body that is not wanted is not waited for.
   stream.once('finish', () => stream.close(constants.NGHTTP2_NO_ERROR))
-  if (isFault(error)) return reply(stream, STATUS[error.code] ?? 500, { code: error.code, error: error.detail })
+  if (isFault(error))
+    return reply(stream, STATUS[error.code] ?? (error.code.startsWith('tpm.') ? 403 : 500), {
+      code: error.code,
+      error: error.detail,
+    })
   log.error({ err: error }, 'a call of an agent failed')
   reply(stream, 500, { code: 'agent.broken', error: 'internal error' })
 }
@@ -170,7 +182,7 @@ function reply(stream: ServerHttp2Stream, status: number, value: unknown): void 
 
 async function body<T>(
   stream: ServerHttp2Stream,
-  wanted: { schema: { parse(value: unknown): T }; limit: 'sessionBodyBytes' | 'reportBodyBytes' },
+  wanted: { schema: { parse(value: unknown): T }; limit: 'sessionBodyBytes' | 'reportBodyBytes' | 'tpmBodyBytes' },
   { clock, limits, onLimit }: AgentServerParts,
 ): Promise<T> {
   const cancel = clock.after(limits.bodySeconds * 1000, () => {

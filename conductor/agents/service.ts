@@ -4,11 +4,14 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import { Fault, isFault } from '../../kit/fault.ts'
 import type { Order, Report, SessionRequest, SessionGrant } from '../api/agent-wire.ts'
 import type { SwarmAnswer, SwarmCall } from '../api/swarm-wire.ts'
+import type { TpmAnswer, TpmCall } from '../api/tpm-wire.ts'
 import type { Inspected } from '../api/inspected.ts'
 import { readToken } from '../boot/token.ts'
 import { orderId, type NodeRecord } from '../node/record.ts'
 import type { Worker } from '../node/run/worker.ts'
 import { believes } from '../node/workflow/belief.ts'
+import { tpmModeOf } from '../node/policy/tpm.ts'
+import { Attestation, type AttestationParts } from './attestation.ts'
 import { buildConfigDrive } from './config-drive.ts'
 import { reportedProperties } from './inspection.ts'
 import { claimedBoot } from './claim.ts'
@@ -20,7 +23,8 @@ export interface AgentServiceParts extends OrderParts, ResultParts {
   readonly worker: Worker
   readonly tokenKey: Buffer
   /** Ports that one inventory may make, and the size of a config drive, decompressed. */
-  readonly limits: { readonly portsPerReport: number; readonly configDriveBytes: number }
+  readonly limits: { readonly portsPerReport: number; readonly configDriveBytes: number } & AttestationParts['limits']
+  readonly servedTo: AttestationParts['servedTo']
   readonly introductions: Pick<IntroductionParts, 'limits' | 'uploadBytesPerSecond'>
 }
 
@@ -50,10 +54,12 @@ export class AgentService {
   private readonly waiting = new Map<string, Set<() => void>>()
   private readonly orders: Orders
   private readonly introductions: Introductions
+  private readonly attestation: Attestation
 
   constructor(parts: AgentServiceParts) {
     this.parts = parts
     this.orders = new Orders(parts)
+    this.attestation = new Attestation(parts)
     const { store, clock, random } = parts
     this.introductions = new Introductions({ store, clock, random, ...parts.introductions })
   }
@@ -67,7 +73,7 @@ export class AgentService {
       : await claimedBoot(store, request.claim, fromIp)
     const session = `${token.nodeUuid}.${request.secret}`
     const nowMs = clock.now()
-    await worker.dispatch(token.nodeUuid, {
+    const node = await worker.dispatch(token.nodeUuid, {
       type: 'hello',
       agent: { sessionHash: hashOf(session), generation: token.generation, tokenMs: token.mintedMs, helloAtMs: nowMs },
     })
@@ -85,7 +91,8 @@ export class AgentService {
         detail: { step: 'hello', detail: request.bootMode },
       })
     }
-    return { session, nodeUuid: token.nodeUuid, nowMs }
+    const tpm = tpmModeOf(node)
+    return { session, nodeUuid: token.nodeUuid, nowMs, ...(tpm === 'off' ? {} : { tpm }) }
   }
 
   /** The node whose session this is. Throws `agent.session`. */
@@ -103,7 +110,7 @@ export class AgentService {
     const endMs = this.parts.clock.now() + at.pollMs
     for (;;) {
       const node = await this.node(session)
-      const order = await this.orders.of(node)
+      const order = await this.attestation.release(node, await this.orders.of(node))
       if ((order?.id ?? '') !== at.have || this.parts.clock.now() >= endMs || at.signal.aborted) return order
       await this.waitForChange(node.uuid, endMs - this.parts.clock.now(), at.signal)
     }
@@ -119,9 +126,9 @@ export class AgentService {
       // The order, or the agent, may have changed while this waited for its turn.
       checkSession(now, session)
       if (report.orderId !== orderId(now)) throw new Fault('store.stale', 'the report is about an order of the past')
-      return report.failed
-        ? failedEvent(now, report.failed, this.parts.log)
-        : doneEvent(now, report.done ?? {}, this.parts)
+      if (report.failed) return failedEvent(now, report.failed, this.parts.log)
+      this.attestation.mustHaveBeenGiven(now, await this.orders.of(now))
+      return doneEvent(now, report.done ?? {}, this.parts)
     })
     this.parts.sightings.of(node.uuid).progress = null
   }
@@ -130,6 +137,7 @@ export class AgentService {
     const node = await this.node(session)
     if (!believes(node, 'config-drive'))
       throw new Fault('agent.session', 'the node’s present order writes no config drive')
+    this.attestation.mustBeProven(node)
     if (!node.configDrive) throw new Fault('object.missing', 'this node has no config drive')
     return buildConfigDrive(
       node,
@@ -144,6 +152,12 @@ export class AgentService {
     if (!believes(node, 'image') || !node.workflow.imageId)
       throw new Fault('object.missing', 'the present order writes no image')
     return (await this.orders.indexOf(node.workflow.imageId)).text
+  }
+
+  /** A part of the proof of its boot. */
+  async tpm(session: string, call: TpmCall): Promise<TpmAnswer> {
+    const node = await this.node(session)
+    return tpmModeOf(node) === 'off' ? {} : this.attestation.answer(node, call)
   }
 
   /** Who else writes the image of the present order. */

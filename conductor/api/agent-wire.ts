@@ -127,6 +127,8 @@ export const Order = z.discriminatedUnion('kind', [
     kexec: z.optional(z.boolean()),
     /** Nodes that write the same image serve pieces to each other. */
     swarm: z.optional(z.boolean()),
+    /** False: pieces that the disk holds already are fetched and written all the same. */
+    compare: z.optional(z.boolean()),
     volumes: z.optional(VolumeIds),
   }),
 ])
@@ -154,6 +156,10 @@ export const Progress = z.object({
   from: z.optional(Text(200)),
 })
 
+/** What a deploy moved: pieces of the image that hold data, those of them that the disk held already, and the bytes of
+ *  the others, as they are stored and as they are written. */
+export const ImageMoved = z.object({ pieces: Count, heldPieces: Count, fetchedBytes: Count, writtenBytes: Count })
+
 export const Report = z.object({
   orderId: Text(80),
   progress: z.optional(Progress),
@@ -162,11 +168,12 @@ export const Report = z.object({
       inventory: z.optional(Inventory),
       rootDisk: z.optional(Disk),
       writtenBytes: z.optional(Count),
+      moved: z.optional(ImageMoved),
       erased: z.optional(z.array(ErasedDisk).check(z.maxLength(1024))),
       /** Software RAID volumes that were made. */
       volumes: z.optional(Volumes),
       /** The kernel of the image is loaded; else why not. */
-      jump: z.optional(z.object({ ready: z.boolean(), why: z.optional(Text(2000)) })),
+      jump: z.optional(z.object({ ready: z.boolean(), why: z.optional(Text(2000)), code: z.optional(Text(64)) })),
       timings: z.optional(z.record(z.string(), z.number())),
     }),
   ),
@@ -185,7 +192,13 @@ export const SessionRequest = z.object({
   /** The clock of the server; absent: an older ramdisk. */
   clockMs: z.optional(z.number()),
 })
-export const SessionGrant = z.object({ session: Text(128), nodeUuid: Text(64), nowMs: Count })
+export const SessionGrant = z.object({
+  session: Text(128),
+  nodeUuid: Text(64),
+  nowMs: Count,
+  /** The boot is to be proven by the TPM; absent: nobody asks for it. */
+  tpm: z.optional(z.enum(['observe', 'require'])),
+})
 export const OrderAnswer = z.object({ order: z.nullable(Order) })
 
 export type Disk = z.infer<typeof Disk>

@@ -19,7 +19,7 @@ import type { Limits } from '../limits.ts'
 import { mountUi, type UiFiles } from './console-files.ts'
 import { type Actor, ANYBODY, type Authenticator } from './auth.ts'
 import { callerOf, isBrowser } from './caller.ts'
-import { readBody } from './body.ts'
+import { readBody, readBytes } from './body.ts'
 import { isRead, refuseCrossSite, refuseForeignName } from './cross-site.ts'
 import { rootDocument, versionDocument } from './discovery.ts'
 import { masakariProblem } from './masakari/problems.ts'
@@ -128,12 +128,18 @@ function sameSite(ownNames: readonly string[] | undefined): RequestHandler {
   }
 }
 
-const BODY_LIMIT = { plain: 'bodyBytes', 'config drive': 'configDriveBodyBytes', ramdisk: 'ramdiskBodyBytes' } as const
+const BODY_LIMIT = {
+  plain: 'bodyBytes',
+  'config drive': 'configDriveBodyBytes',
+  ramdisk: 'ramdiskBodyBytes',
+  bytes: 'hookBodyBytes',
+} as const
 
 function bodyReader({ limits, onLimit }: AppParts): (request: Request, kind: BodyKind) => Promise<unknown> {
   return async (request, kind) => {
     const limit = BODY_LIMIT[kind]
     try {
+      if (kind === 'bytes') return await readBytes(request, limits[limit])
       return await readBody(request, {
         limitBytes: limits[limit],
         inflate: kind !== 'ramdisk',
@@ -216,13 +222,13 @@ function authenticate(parts: AppParts): RequestHandler {
     const { actor, session } = caller
     response.locals.actor = actor
     response.locals.session = session
-    // What lasts, such as a stream, ends with its session.
-    if (session && isRead(request)) {
+    // What lasts, such as a stream, ends with its session, or with the password of its user.
+    if (!open && isRead(request)) {
       // A client that has gone already would never let go.
       if (response.destroyed) return
       response.on(
         'close',
-        parts.sessions.hold(session, () => response.destroy()),
+        parts.sessions.hold(caller, () => response.destroy()),
       )
     }
     if (request.method === 'GET' || request.method === 'HEAD' || open) return next()

@@ -1,8 +1,6 @@
-/** Who asks, and what they may. http_basic: user and password from an Apache htpasswd file, bcrypt only, verified once,
- *  in threads, and then remembered by a keyed hash of user and password; after many failures from one address, that
- *  address must wait. */
+/** Who asks, and what they may. http_basic: user and password of the password file, verified once, in threads, and then
+ *  remembered by a keyed hash of user and password; after many failures from one address, that address must wait. */
 import { createHash, createHmac, randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { sourceOf } from '../../kit/addresses.ts'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
@@ -10,6 +8,7 @@ import { PasswordChecks } from '../../kit/passwords.ts'
 import type { OnLimit } from '../../kit/limit-meter.ts'
 import { Limits } from '../limits.ts'
 import { FailedLogins } from './failed-logins.ts'
+import { PasswordFile } from './password-file.ts'
 
 /** Each may do what those before it may: look, act on nodes, change what there is. */
 export const ROLES = ['reader', 'operator', 'admin'] as const
@@ -29,6 +28,9 @@ export interface Authenticator {
   /** A user without asking for its password; `stamp` is another one once the password is another one. Undefined: there
    *  is no such user, or it has no role. */
   known(user: string): { readonly actor: Actor; readonly stamp: string } | undefined
+  /** Takes users and passwords from the file when it has changed. Throws `config.invalid` for one that cannot be used,
+   *  and then those of before hold. */
+  reread(): Promise<void>
   close(): Promise<void>
 }
 
@@ -36,13 +38,13 @@ export const ANYBODY: Actor = { user: 'anybody', role: 'admin', project: null }
 export const noAuth: Authenticator = {
   check: async () => ANYBODY,
   known: () => undefined,
+  reread: async () => undefined,
   close: async () => undefined,
 }
 
 export const mayRole = (actor: Actor, needed: Role | 'public'): boolean =>
   needed === 'public' || ROLES.indexOf(actor.role) >= ROLES.indexOf(needed)
 
-const BCRYPT = /^\$2[aby]\$\d{2}\$.{53}$/
 const KEY_BYTES = 32
 /** bcrypt looks at no more of a password. */
 const BCRYPT_BYTES = 72
@@ -61,17 +63,14 @@ export interface AuthOptions {
 /** Throws `config.invalid` for a file that cannot be used. */
 export async function htpasswdAuth(opts: AuthOptions): Promise<Authenticator> {
   const { path, users, clock, limits = Limits.parse({}).api, onLimit = () => undefined } = opts
-  const text = await readFile(path, 'utf8').catch((error: Error) => {
-    throw new Fault('config.invalid', `api.auth.file: cannot read ${path}: ${error.message}`, { cause: error })
-  })
-  const hashes = parseHtpasswd(text, path)
-  const unknown = Object.keys(users ?? {}).find((user) => !hashes.has(user))
+  const file = await PasswordFile.open(path)
+  const unknown = Object.keys(users ?? {}).find((user) => file.hashOf(user) === undefined)
   if (unknown !== undefined) throw new Fault('config.invalid', `api.auth.users: ${path} has no user ${unknown}`)
   // A hash that no password has: an unknown user takes as long as a known one.
-  const decoy = [...hashes.values()][0] as string
+  const decoy = file.anyHash
   const digestOf = loginDigest()
   /** A few for each user of the file at most: it takes a right password to get here. */
-  const good = new Map<string, string>()
+  const good = new Map<string, { readonly user: string; readonly hash: string }>()
   const checking = new Map<string, Promise<string | undefined>>()
   const failures = new FailedLogins({ perMinute: limits.failedLoginsPerMinute, nowMs: () => clock.now(), onLimit })
   const passwords = new PasswordChecks({
@@ -86,7 +85,8 @@ export async function htpasswdAuth(opts: AuthOptions): Promise<Authenticator> {
       const login = { ...parseBasic(header), source: sourceOf(from) }
       const digest = digestOf(login)
       const remembered = good.get(digest)
-      if (remembered !== undefined) return actorOf(remembered, users)
+      if (remembered && file.hashOf(remembered.user) === remembered.hash) return actorOf(remembered.user, users)
+      good.delete(digest)
       // Requests that come at once with one login are one check.
       const key = `${digest} ${login.source}`
       const verified = checking.get(key) ?? verify(login, digest).finally(() => checking.delete(key))
@@ -95,10 +95,11 @@ export async function htpasswdAuth(opts: AuthOptions): Promise<Authenticator> {
       return user === undefined ? undefined : actorOf(user, users)
     },
     known(user) {
-      const hash = hashes.get(user)
+      const hash = file.hashOf(user)
       const actor = hash === undefined ? undefined : actorWithRole(user, users)
       return actor && { actor, stamp: createHash('sha256').update(`${hash}`).digest('base64url') }
     },
+    reread: () => file.reread(),
     close: () => passwords.close(),
   }
 
@@ -106,17 +107,18 @@ export async function htpasswdAuth(opts: AuthOptions): Promise<Authenticator> {
     const waitMs = failures.begin(source, user)
     try {
       if (waitMs > 0) await clock.sleep(waitMs)
-      const match = (await passwords.check(password, hashes.get(user) ?? decoy, source)) && hashes.has(user)
-      if (!match) {
+      const hash = file.hashOf(user)
+      const match = await passwords.check(password, hash ?? decoy, source)
+      if (!match || hash === undefined) {
         failures.wrong(source)
         return undefined
       }
+      good.set(digest, { user, hash })
     } catch (error) {
       failures.forgive(source, user)
       throw error
     }
     failures.forgive(source, user)
-    good.set(digest, user)
     return user
   }
 }
@@ -167,23 +169,6 @@ function parseBasic(header: string): { user: string; password: string } {
   const colon = text.indexOf(':')
   if (colon < 1) throw new Fault('input.invalid', 'Authorization: not of the form "Basic base64(user:password)"')
   return { user: text.slice(0, colon), password: text.slice(colon + 1) }
-}
-
-function parseHtpasswd(text: string, path: string): Map<string, string> {
-  const users = new Map<string, string>()
-  for (const [i, line] of text.split('\n').entries()) {
-    if (line.trim() === '' || line.startsWith('#')) continue
-    const colon = line.indexOf(':')
-    const hash = line.slice(colon + 1).trim()
-    if (colon < 1 || !BCRYPT.test(hash))
-      throw new Fault(
-        'config.invalid',
-        `api.auth.file: line ${i + 1} of ${path} is not "user:bcrypt hash" (make it with: htpasswd -B)`,
-      )
-    users.set(line.slice(0, colon), hash)
-  }
-  if (users.size === 0) throw new Fault('config.invalid', `api.auth.file: ${path} has no user`)
-  return users
 }
 
 /** Without authentication: the names that the API answers to, beside addresses and localhost; undefined with it. */

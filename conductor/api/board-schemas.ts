@@ -3,7 +3,7 @@
 import * as z from 'zod'
 
 const Time = z.string().describe('ISO 8601, UTC')
-const Usual = z.object({ p50: z.number(), p95: z.number() })
+const Usual = z.object({ p5: z.number(), p50: z.number(), p95: z.number() })
 
 const BoardNode = z.object({
   uuid: z.string(),
@@ -18,7 +18,9 @@ const BoardNode = z.object({
   progress: z.object({ phase: z.string(), part: z.number().nullable().describe('0 to 1') }).nullable(),
   since: Time,
   deadline: Time.nullable(),
-  usual: Usual.nullable().describe('seconds in this state, by half and by 95 of 100 nodes of this model; null at rest'),
+  usual: Usual.nullable().describe(
+    'seconds in this state, by 5, by half and by 95 of 100 nodes of this model; null at rest',
+  ),
   unusual: z.boolean().describe('longer than 95 of 100'),
   left: z
     .number()
@@ -51,7 +53,7 @@ export const Phases = z.object({
         ended: Time.nullable().describe('null: the node is in this state'),
         seconds: z.number(),
         usual: z
-          .object({ samples: z.number().int(), p50: z.number(), p95: z.number() })
+          .object({ samples: z.number().int(), p5: z.number(), p50: z.number(), p95: z.number() })
           .nullable()
           .describe('what nodes of this model needed; null: not known, or how long it lasts is decided by a user'),
       }),

@@ -60,8 +60,17 @@ async function inflated(sent: Buffer, encoding: keyof typeof INFLATE, limits: Bo
   }
 }
 
+/** The bytes as they were sent, for a signature over them. Throws `input.large` (413), `input.type` (415). */
+export async function readBytes(request: IncomingMessage, limitBytes: number): Promise<Buffer> {
+  const { 'content-length': length, 'content-encoding': encoding = 'identity' } = request.headers
+  if (Number(length ?? 0) > limitBytes) throw tooLarge({ limitBytes })
+  if (encoding.trim().toLowerCase() !== 'identity')
+    throw new Fault('input.type', `Content-Encoding: ${encoding.slice(0, 40)} is not taken here`)
+  return gather(request, limitBytes)
+}
+
 /** A big body is worked on in steps, with a turn of the event loop between them. */
-async function parse(bytes: Buffer, { depth }: BodyLimits): Promise<unknown> {
+export async function parse(bytes: Buffer, { depth }: Pick<BodyLimits, 'depth'>): Promise<unknown> {
   if (bytes.length === 0) return {}
   const pause = bytes.length > BIG_BYTES ? turn : () => undefined
   if (isDeeper(bytes, depth)) throw new Fault('input.invalid', `the body is nested deeper than ${depth} levels`)
@@ -78,7 +87,7 @@ async function parse(bytes: Buffer, { depth }: BodyLimits): Promise<unknown> {
   return value
 }
 
-const tooLarge = ({ limitBytes }: BodyLimits) =>
+const tooLarge = ({ limitBytes }: Pick<BodyLimits, 'limitBytes'>) =>
   new Fault(
     'input.large',
     `the body is too large: at most ${limitBytes} bytes are taken, before and after it is inflated`,

@@ -100,11 +100,12 @@ export function consoleUpgrades(parts: ConsoleParts): OnUpgrade {
       )
     const lease = leaseOf(actor, node.uuid, parts.hub)
     socket.once('close', lease.unfollow)
-    if (session)
-      socket.once(
-        'close',
-        parts.sessions.hold(session, () => lease.end(new Fault('access.unknown', 'your session has ended'))),
-      )
+    socket.once(
+      'close',
+      parts.sessions.hold({ actor, session }, () =>
+        lease.end(new Fault('access.unknown', session ? 'your session has ended' : 'your password is another one now')),
+      ),
+    )
     // Before it is opened: what cannot be recorded is not done.
     await tell('opened', steal ? { steal } : {})
     const shown = (error: unknown) => (standing(actor, node) === 'lessee' ? veilFault(error) : error)

@@ -27,6 +27,9 @@ const STATUS: Partial<Record<FaultCode, number>> = {
   'access.unknown': 401,
   'access.denied': 403,
   'access.limited': 429,
+  // Alertmanager sends again after a status of 5xx alone.
+  'access.often': 503,
+  'hook.unfinished': 503,
   'access.streams': 429,
   'access.busy': 429,
   'access.cross-site': 403,
@@ -56,6 +59,7 @@ const STATUS: Partial<Record<FaultCode, number>> = {
 const RETRY_AFTER_SECONDS: Partial<Record<FaultCode, number>> = {
   'access.limited': 60,
   'access.busy': 5,
+  'access.often': 60,
   'url.busy': 5,
 }
 

@@ -33,6 +33,22 @@ export const RackNode = z.object({
   ports: z.array(RackPort),
   target_raid: Dict,
   recorded: Recorded.extend({ at: z.string(), by: z.string() }).nullable(),
+  hardware: z
+    .object({
+      inspected_macs: z.array(z.string()).nullable().describe('cards that the last inspection found; null: none was'),
+      changed: z
+        .array(
+          z.object({
+            what: z.enum(['bios', 'firmware']),
+            name: z.string(),
+            applied: z.string(),
+            now: z.string().nullable(),
+          }),
+        )
+        .describe('what is otherwise than the last step of Rackward left it'),
+    })
+    .optional()
+    .describe('what was last read of the server; with hardware=true'),
 })
 export type RackNode = z.infer<typeof RackNode>
 
@@ -45,8 +61,11 @@ export type RackPage = z.infer<typeof RackPage>
 
 export const RackQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(1_000).default(200).describe('nodes of a page'),
+  hardware: z.enum(['true', 'false']).default('false').describe('with what was last read of each server'),
   marker: z.string().max(64).optional().describe('the node that the page begins after'),
 })
+
+export type RackQuery = z.infer<typeof RackQuery>
 
 export const CompareBody = z.strictObject({
   secrets: z.record(z.string().max(255), z.string().max(65_536)),

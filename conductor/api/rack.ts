@@ -6,7 +6,8 @@ import { isLocked, newNode, type NodeRecord } from '../node/record.ts'
 import { fingerprintOf, RECORD, recordedOf } from '../rollouts/records.ts'
 import type { PortRecord } from '../store/port.ts'
 import { mustBeWhole, seenNode, standing } from './access.ts'
-import { checkInput } from './node-input.ts'
+import { driftOf } from '../node/hardware-documents.ts'
+import { checkInput, z } from './node-input.ts'
 import { CompareBody, Compared, RackPage, RackQuery, type RackNode } from './rack-schemas.ts'
 import type { ApiRequest, DescribedRoute, RouteParts } from './route.ts'
 import { maskSecrets, time } from './views.ts'
@@ -24,7 +25,7 @@ export const rackRoutes = (parts: RouteParts): DescribedRoute[] => [
     answer: RackPage,
     summary: 'nodes as a rack file has them, and what was recorded when it was applied',
     handle: async (request, query) => ({
-      body: await page(parts, request, query as { limit: number; marker?: string }),
+      body: await page(parts, request, query as RackQuery),
     }),
   },
   {
@@ -41,7 +42,7 @@ export const rackRoutes = (parts: RouteParts): DescribedRoute[] => [
 async function page(
   { store, nodes }: RouteParts,
   request: ApiRequest,
-  { limit, marker }: { limit: number; marker?: string },
+  { limit, marker, hardware }: RackQuery,
 ): Promise<RackPage> {
   const { project } = request.actor
   const found = await store.nodes(
@@ -51,7 +52,8 @@ async function page(
   const own = found.filter((node) => standing(request.actor, node) !== 'lessee')
   const views: RackNode[] = []
   for (const node of own) {
-    views.push(await rackNode({ store, nodes }, node))
+    const view = await rackNode({ store, nodes }, node)
+    views.push(hardware === 'true' ? { ...view, hardware: await hardwareOf(store, node.uuid) } : view)
     if (views.length % AT_A_TIME === 0) await turn()
   }
   return {
@@ -60,6 +62,21 @@ async function page(
     cleans: nodes.cleanSteps(newNode({ uuid: '', driver: '' }, 0)).length > 0,
   }
 }
+
+/** Not a part of the fingerprint: it changes without anybody having decided it. */
+async function hardwareOf(store: RouteParts['store'], nodeUuid: string): Promise<NonNullable<RackNode['hardware']>> {
+  const found = Inspected.safeParse(await store.inventory(nodeUuid))
+  const macs = found.success ? found.data.inventory.interfaces.map(({ mac_address: mac }) => mac?.toLowerCase()) : null
+  const drifts = await driftOf(store, nodeUuid)
+  return {
+    inspected_macs: macs && macs.filter((mac) => mac !== undefined),
+    changed: drifts.map(({ what, name, applied, now }) => ({ what, name, applied, now })),
+  }
+}
+
+const Inspected = z.object({
+  inventory: z.object({ interfaces: z.array(z.object({ mac_address: z.string().optional() })) }),
+})
 
 /** The view, with its fingerprint. */
 export async function rackNode(

@@ -107,7 +107,8 @@ export const WebhookStates = z.object({
   webhooks: z.array(
     z.object({
       name: z.string(),
-      url: z.string(),
+      url: z.string().describe('without user, path and query, which may hold a token'),
+      format: z.string().describe('rackward, alertmanager, cloudevents, slack or pagerduty'),
       kinds: z.array(z.string()).nullable(),
       delivered_seq: z.number().int(),
       waiting: z.number().int(),

@@ -20,6 +20,7 @@ import { eventRoute, type EventRouteParts } from './event-route.ts'
 import { boardRoutes, type BoardParts } from './board.ts'
 import { rackRoutes } from './rack.ts'
 import { rolloutRoutes, type RolloutRouteParts } from './rollouts.ts'
+import { hookRoutes, type HookRouteParts } from './hooks.ts'
 import { imageRoutes, type ImageRouteParts } from './images.ts'
 import { sessionRoutes, type SessionRouteParts } from './session-routes.ts'
 import { linkRoutes } from './link-routes.ts'
@@ -27,13 +28,21 @@ import { nodeOf } from './nodes/routes.ts'
 import { openApi } from './openapi.ts'
 import { healthRoutes } from './health.ts'
 import { stepRoutes } from './steps.ts'
+import { tpmRoutes } from './tpm.ts'
 import { meshRoutes, type MeshParts } from './mesh.ts'
 import type { ApiRequest, DescribedRoute, Route } from './route.ts'
 import { Accounts, LockBroken, Locked, PortAccounts, PowerPass, WebhookStates } from './rackward-schemas.ts'
 import { veilDrift, veilNode, veilPoll } from './veil.ts'
 
 export interface RackwardParts
-  extends RolloutRouteParts, MeshParts, EventRouteParts, SessionRouteParts, ImageRouteParts, BoardParts {
+  extends
+    RolloutRouteParts,
+    MeshParts,
+    EventRouteParts,
+    SessionRouteParts,
+    ImageRouteParts,
+    BoardParts,
+    HookRouteParts {
   readonly powerSync: PowerSync
   readonly eventWatch: Pick<EventWatch, 'of'>
   readonly loaderRule: Pick<LoaderRule, 'look'>
@@ -57,6 +66,7 @@ export function rackwardRoutes(parts: RackwardParts): Route[] {
     ...describedRoutes(parts),
     ...stepRoutes(parts),
     ...actRoutes(parts),
+    ...tpmRoutes(parts),
     ...healthRoutes(parts),
     ...meshRoutes(parts),
     ...sessionRoutes(parts),
@@ -65,6 +75,7 @@ export function rackwardRoutes(parts: RackwardParts): Route[] {
     ...imageRoutes(parts),
     ...rackRoutes(parts),
     ...rolloutRoutes(parts),
+    ...hookRoutes(parts),
   ]
   const document = openApi(described)
   return [

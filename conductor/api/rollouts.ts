@@ -7,7 +7,7 @@ import type { Random } from '../../kit/random.ts'
 import { newNode, type NodeRecord } from '../node/record.ts'
 import {
   addRollout,
-  addTurn,
+  addTurns,
   countsOf,
   openRollouts,
   putRollout,
@@ -38,6 +38,8 @@ export interface RolloutRouteParts extends RouteParts {
 const PATH = '/rackward/v1/rollouts'
 /** Nodes that are looked at before everybody else has a turn. */
 const AT_A_TIME = 50
+/** Nodes that are stored in one transaction, which nothing else interrupts. */
+const TURNS_AT_ONCE = 250
 
 export const rolloutRoutes = (parts: RolloutRouteParts): DescribedRoute[] => [
   {
@@ -234,10 +236,16 @@ async function keepTurns(
   { uuid: rolloutUuid, nowMs }: { uuid: string; nowMs: number },
 ): Promise<void> {
   const first = { state: 'waiting', stage: 0, mark: null, why: null } as const
-  for (const [position, item] of items.entries()) {
-    if (position % AT_A_TIME === 0) await othersTurn()
-    const turn: NodeTurn = { ...first, position, item, nodeUuid: item.uuid ?? random.uuid() }
-    await addTurn(store, turn, { uuid: random.uuid(), rolloutUuid, nowMs })
+  const at = { newUuid: () => random.uuid(), rolloutUuid, nowMs }
+  for (let from = 0; from < items.length; from += TURNS_AT_ONCE) {
+    await othersTurn()
+    const turns = items.slice(from, from + TURNS_AT_ONCE).map((item, i): NodeTurn => ({
+      ...first,
+      position: from + i,
+      item,
+      nodeUuid: item.uuid ?? random.uuid(),
+    }))
+    await addTurns(store, turns, at)
   }
 }
 

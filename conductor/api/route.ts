@@ -31,7 +31,7 @@ export interface ApiRequest {
 
 /** A request whose body has not been read. */
 export type BodylessRequest = Omit<ApiRequest, 'body'>
-export type BodyKind = 'plain' | 'config drive' | 'ramdisk'
+export type BodyKind = 'plain' | 'config drive' | 'ramdisk' | 'bytes'
 
 export interface ApiResponse {
   /** 200 with a body and 204 without, when not given. */
@@ -50,7 +50,8 @@ export interface Route {
   /** Query arguments by the version that brought them; an unknown one is refused. */
   readonly query?: Readonly<Record<string, number>>
   readonly summary: string
-  /** What its body may be; plain by default. A ramdisk's is never inflated, because anybody may send it. */
+  /** What its body may be; plain by default. A ramdisk's is never inflated, because anybody may send it. Bytes are not
+   *  parsed: who handles them checks their signature first. */
   readonly takes?: BodyKind
   /** A GET whose arguments stand in its body, as clients of Ironic send them; other GETs have none. */
   readonly readsBody?: true

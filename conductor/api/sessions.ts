@@ -7,7 +7,7 @@ import { Fault, isFault } from '../../kit/fault.ts'
 import type { Random } from '../../kit/random.ts'
 import type { Limits } from '../limits.ts'
 import type { ObjectRecord, Store } from '../store/port.ts'
-import { mayRole, type Actor, type Authenticator } from './auth.ts'
+import { ANYBODY, mayRole, type Actor, type Authenticator } from './auth.ts'
 
 export const SESSION = 'session'
 /** A kind of its own: a release that knows no links must not take one for a session with the rights of its user. */
@@ -162,23 +162,41 @@ export class Sessions {
     for (const end of this.holders.get(uuid) ?? []) end()
   }
 
-  /** For an answer that lasts: `onEnd` is called when the session ends, and until then it counts as used. The answer
-   *  lets go. */
-  hold({ uuid }: Pick<OpenSession, 'uuid'>, onEnd: () => void): () => void {
+  /** For an answer that lasts: `onEnd` is called when the session ends, and until then it counts as used; of a program,
+   *  when its user has another password or none. The answer lets go. */
+  hold(by: { actor: Actor; session?: Pick<OpenSession, 'uuid'> | undefined }, onEnd: () => void): () => void {
+    if (!by.session) return this.holdUser(by.actor, onEnd)
+    const { uuid } = by.session
     const held = this.holders.get(uuid) ?? new Set()
     this.holders.set(uuid, held.add(onEnd))
-    let cancel = (): void => undefined
-    const look = () =>
-      void this.goesOn(uuid).then(
-        (yes) => (yes ? again() : onEnd()),
-        () => again(),
-      )
-    const again = () => void (held.has(onEnd) && (cancel = this.parts.clock.after(HOLD_MS, look)))
-    again()
+    const cancel = this.watch(() => this.goesOn(uuid), onEnd)
     return () => {
       cancel()
       held.delete(onEnd)
       if (held.size === 0) this.holders.delete(uuid)
+    }
+  }
+
+  private holdUser(actor: Actor, onEnd: () => void): () => void {
+    if (actor === ANYBODY) return () => undefined
+    const stampNow = () => this.parts.auth.known(actor.user)?.stamp
+    const stamp = stampNow()
+    return this.watch(async () => stamp !== undefined && stampNow() === stamp, onEnd)
+  }
+
+  private watch(goesOn: () => Promise<boolean>, onEnd: () => void): () => void {
+    let isOver = false
+    let cancel = (): void => undefined
+    const look = () =>
+      void goesOn().then(
+        (yes) => (yes ? again() : isOver || onEnd()),
+        () => again(),
+      )
+    const again = () => void (isOver || (cancel = this.parts.clock.after(HOLD_MS, look)))
+    again()
+    return () => {
+      isOver = true
+      cancel()
     }
   }
 

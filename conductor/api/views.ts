@@ -186,16 +186,24 @@ function internalInfo(node: NodeRecord, sightings: Sightings): Record<string, un
         disks: node.lastErase.disks,
       },
       expected_end: time(expectedEndMs(node)),
+      usual: usualView(node),
       bmc_task: bmcTaskView(node),
       agent: node.agent === null ? 'none' : node.workflow.phase === 'agent' ? 'working' : 'parked',
     },
   }
 }
 
+/** How long its present state usually lasts; null: at rest, or nobody knows. */
+function usualView({ workflow: { usual } }: NodeRecord): Record<string, unknown> | null {
+  if (!usual) return null
+  const { samples, of, lowMs, medianMs, highMs } = usual
+  return { samples, of, p5_seconds: lowMs / 1000, median_seconds: medianMs / 1000, p95_seconds: highMs / 1000 }
+}
+
 /** When its order is done, as such orders usually go on; null: not known. */
 function expectedEndMs({ workflow: { usual }, provisionUpdatedAtMs, createdAtMs }: NodeRecord): number | null {
   if (!usual || usual.leftMs === null) return null
-  return (provisionUpdatedAtMs ?? createdAtMs) + usual.medianMs + usual.leftMs
+  return (provisionUpdatedAtMs ?? createdAtMs) + (usual.expectedMs ?? usual.medianMs) + usual.leftMs
 }
 
 /** What the BMC works on, for people who watch its progress. */

@@ -3,7 +3,6 @@ import { readFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { Clock } from '../../kit/clock.ts'
 import type { Lifecycle } from '../../kit/lifecycle.ts'
-import { listen } from '../../kit/listen.ts'
 import type { Log } from '../../kit/log.ts'
 import type { LeaseBook } from '../../pxe/dhcp/leases.ts'
 import type { KnownClient } from '../../pxe/dhcp/owner.ts'
@@ -16,13 +15,15 @@ import type { BootConfig, Config } from '../config.ts'
 import { turnText, type Admission } from './admission.ts'
 import type { BootClients } from './clients.ts'
 import type { BootCounters } from './counters.ts'
-import { bootHttp, bootHttpLimits, SCRIPT_NAMES, type BootFiles, type ScriptLoader } from './http.ts'
+import { bootHttpLimits, type BootFiles, type ScriptLoader } from './http.ts'
 import type { BootLoaders } from './loaders.ts'
 import type { BootMedia } from './media.ts'
 import { ramdiskPartOf, type Observer } from './observe.ts'
 import type { BootClient } from './orders.ts'
+import { bootUrl, ramdiskOrder, scriptUrl } from './ramdisk-order.ts'
 import { chooseRamdisk } from './ramdisks.ts'
-import { instanceArgs, kernelArgs, servedFile } from './render.ts'
+import { instanceArgs, kernelArgs, servedFile, servedFiles } from './render.ts'
+import { HttpDoor, type LaunchFiles } from './serving/door.ts'
 
 export interface ServiceParts {
   readonly config: Config & { boot: BootConfig; agent: NonNullable<Config['agent']> }
@@ -31,11 +32,13 @@ export interface ServiceParts {
   readonly tokenKey: Buffer
   readonly clock: Clock
   readonly log: Log
+  /** Starts the process that sends files; absent: they are sent by this one. */
+  readonly launchFiles?: LaunchFiles | undefined
   /** Called when it ends by itself. */
   readonly onEnd: () => void
 }
 
-export interface Doors extends Pick<ServiceParts, 'config' | 'pin' | 'tokenKey' | 'clock' | 'log'> {
+export interface Doors extends Omit<ServiceParts, 'onEnd'> {
   readonly life: Lifecycle
   readonly clients: BootClients
   readonly media: BootMedia
@@ -102,11 +105,11 @@ class AskedOf implements KnownClient {
   }
 
   get scriptUrl(): string {
-    return scriptUrl(this.doors, this.client.mac)
+    return scriptUrl(this.doors.config.boot, this.client.mac)
   }
 
   get loaderUrl(): string {
-    return url(this.doors, '/loader/')
+    return bootUrl(this.doors.config.boot, '/loader/')
   }
 
   get signed(): boolean {
@@ -191,27 +194,33 @@ export async function startHttp(doors: Doors): Promise<void> {
     answered: (status, whole) => observer.onAnswered(status, whole),
     broke: (ip, error) => observer.onHttpFault(ip, error),
   }
-  const server = bootHttp(files, await bootHttpLimits(doors))
+  const door = new HttpDoor({
+    at: { port: config.boot.http.port, host: config.boot.http.address },
+    files,
+    limits: await bootHttpLimits(doors),
+    served: servedFiles(config),
+    launch: doors.launchFiles,
+    onDropped: () => doors.counters.limit('boot.queuedEvents'),
+    clock,
+    log: doors.log,
+  })
   await life.add(
     'http',
-    () => listen(server, { port: config.boot.http.port, host: config.boot.http.address }),
-    () => {
-      server.close()
-      server.closeAllConnections()
-    },
+    () => door.start(),
+    () => door.stop(),
   )
 }
 
 /** Sends the client that has this address on to its script. Undefined: nobody known has it. */
 function autoexecFor(doors: Doors, ip: string): Buffer | undefined {
   const client = clientAt(doors, ip)
-  return client && Buffer.from(renderAutoexec(scriptUrl(doors, client.mac)))
+  return client && Buffer.from(renderAutoexec(scriptUrl(doors.config.boot, client.mac)))
 }
 
 /** The same for GRUB. */
 function grubStartFor(doors: Doors, ip: string): Buffer {
   const client = clientAt(doors, ip)
-  return Buffer.from(client ? renderGrubStart(scriptUrl(doors, client.mac, 'grub')) : GRUB_EXIT)
+  return Buffer.from(client ? renderGrubStart(scriptUrl(doors.config.boot, client.mac, 'grub')) : GRUB_EXIT)
 }
 
 function clientAt({ leases, clients }: Doors, ip: string): BootClient | undefined {
@@ -261,23 +270,18 @@ export function bootOrder(doors: Doors, client: BootClient, at: { ip: string; mi
         return { kind: 'nothing' }
       }
       const { path, kernelArgs: own } = choice.ramdisk
-      return {
-        kind: 'kernel',
-        what: 'the deploy ramdisk',
-        kernelUrl: url(doors, `${path}/kernel`),
-        initrdUrl: url(doors, `${path}/${order.rescue ? 'rescue' : 'initrd'}`),
-        args: kernelArgs(client, { ...at, own }, doors),
-      }
+      const args = kernelArgs(client, { ...at, own }, doors)
+      return ramdiskOrder(doors.config.boot, { path, rescue: order.rescue, args })
     }
     case 'instance': {
       const { boot } = order
-      if (boot.kind === 'iso') return { kind: 'iso', url: url(doors, `/files/${boot.iso}`) }
+      if (boot.kind === 'iso') return { kind: 'iso', url: bootUrl(doors.config.boot, `/files/${boot.iso}`) }
       const { kernelArgs: usual } = 'ramdisk' in choice ? choice.ramdisk : doors.config.boot
       return {
         kind: 'kernel',
         what: 'its instance',
-        kernelUrl: url(doors, `/files/${boot.kernel}`),
-        initrdUrl: url(doors, `/files/${boot.ramdisk}`),
+        kernelUrl: bootUrl(doors.config.boot, `/files/${boot.kernel}`),
+        initrdUrl: bootUrl(doors.config.boot, `/files/${boot.ramdisk}`),
         args: instanceArgs(usual, boot.args),
       }
     }
@@ -285,8 +289,3 @@ export function bootOrder(doors: Doors, client: BootClient, at: { ip: string; mi
       return order
   }
 }
-
-const scriptUrl = (doors: Doors, mac: string, loader: ScriptLoader = 'ipxe') =>
-  url(doors, `/boot/${mac.replaceAll(':', '-')}/${SCRIPT_NAMES[loader]}`)
-
-const url = ({ config }: Doors, path: string) => `http://${config.boot.http.address}:${config.boot.http.port}${path}`

@@ -10,6 +10,7 @@ import type { Config } from '../config.ts'
 import {
   httpOptions,
   limitConnections,
+  limitPipelining,
   shareOf,
   type ConnectionLimits,
   type OnRefused,
@@ -18,16 +19,16 @@ import { isAgentSaid, SAID_PATH, type AgentSaid } from '../api/agent-said.ts'
 import { AUTOEXEC, isGrubConfig } from '../../pxe/firmware.ts'
 import { limitMeter } from '../../kit/limit-meter.ts'
 import type { BootCounters } from './counters.ts'
-import { answerMedia, mediaNameOf } from './media-http.ts'
-import type { BootMedia } from './media.ts'
+import { answerMedia, mediaNameOf, type ServedMedia } from './media-http.ts'
+import { sendFile, SendMemory, type FileRange } from './send-file.ts'
 
 export interface BootFiles {
   /** The script for a MAC asked for from an address; undefined: refuse. */
-  script(wanted: { readonly mac: string; readonly loader: ScriptLoader }, fromIp: string): string | undefined
+  script(wanted: { readonly mac: string; readonly loader: ScriptLoader }, fromIp: string): Script
   /** The script beside a loader that came by HTTP boot, for the client at an address; undefined: refuse. */
-  autoexec(toIp: string): Buffer | undefined
+  autoexec(toIp: string): Script
   /** The configuration that a GRUB which came by HTTP boot looks for. */
-  grubStart(toIp: string): Buffer
+  grubStart(toIp: string): Script
   /** A path that may be served, with what to call it when it has been. */
   file(url: string): string | undefined
   fetched(url: string, fromIp: string): void
@@ -38,12 +39,15 @@ export interface BootFiles {
   /** A file that is not there, or may not be had. */
   refused(url: string, fromIp: string, why: string): void
   /** Boot ISOs, where they are served. */
-  readonly media?: BootMedia
+  readonly media?: ServedMedia
   /** Every request, once: with its status, and whether the client took the whole answer. */
   answered(status: number, whole: boolean): void
   /** A request whose answer failed by a fault of this program or its disk. */
   readonly broke: (fromIp: string, error: unknown) => void
 }
+
+type ScriptText = string | Buffer | undefined
+type Script = ScriptText | Promise<ScriptText>
 
 export interface SendEnd {
   /** The client took all of it. */
@@ -63,21 +67,29 @@ export interface BootHttpLimits extends ConnectionLimits {
   /** Ends a connection that makes no progress, whoever is to blame. iPXE and firmware keep connections open between
    *  kernel and ramdisk. */
   readonly idleMs: number
+  /** Memory for the large parts of files that are being sent. */
+  readonly sendBytes: number
   readonly onRefused: OnRefused
 }
 
+const MIB = 1024 * 1024
 export const HEADERS_BYTES = 8 * 1024
+/** Requests of one connection that wait for their answers. No loader and no agent of ours has more than one. */
+export const MAX_PIPELINED = 4
 
 export function bootHttp(files: BootFiles, limits: BootHttpLimits): Server {
   const options = httpOptions({ headersBytes: HEADERS_BYTES, requestMs: limits.idleMs, idleMs: limits.idleMs })
+  const memory = new SendMemory(limits.sendBytes)
   const answer = (request: IncomingMessage, response: ServerResponse): void | Promise<void> => {
-    response.on('close', () => files.answered(response.statusCode, response.writableFinished))
+    response.once('close', () => files.answered(response.statusCode, response.writableFinished))
     const fromIp = addressOf(request)
     if (request.method !== 'GET' && request.method !== 'HEAD') return refuse(response, 405)
     const wanted = bootTarget(request.url ?? '')
     switch (wanted.kind) {
       case 'media':
-        return files.media ? answerMedia(files.media, { request, response }, wanted.name) : refuse(response, 404)
+        return files.media
+          ? answerMedia(files.media, { request, response, memory }, wanted.name)
+          : refuse(response, 404)
       case 'script':
         return answerScript(response, files.script(wanted, fromIp))
       case 'autoexec':
@@ -89,13 +101,14 @@ export function bootHttp(files: BootFiles, limits: BootHttpLimits): Server {
         return void response.writeHead(204).end()
       case 'file': {
         const file = files.file(wanted.path)
-        if (file) return answerFile(files, { request, response, path: wanted.path, file, fromIp })
+        if (file) return answerFile(files, { request, response, memory, path: wanted.path, file, fromIp })
         files.refused(wanted.path, fromIp, 'it is not served')
         return refuse(response, 404)
       }
     }
   }
   const server = createServer(options, guarded(answer, files.broke))
+  limitPipelining(server, MAX_PIPELINED)
   server.setTimeout(limits.idleMs)
   limitConnections(server, limits, limits.onRefused)
   return server
@@ -141,13 +154,14 @@ export async function bootHttpLimits({
   log: Log
   counters: BootCounters
 }): Promise<BootHttpLimits> {
-  const { httpConnections, httpConnectionsPerAddress, httpIdleSeconds } = config.limits.boot
+  const { httpConnections, httpConnectionsPerAddress, httpIdleSeconds, httpSendMib } = config.limits.boot
   const onLimit = limitMeter({ clock, log })
   return {
     // A download holds two files: its connection, and what it sends.
     all: shareOf(httpConnections, { wanted: httpConnections * 2, openFiles: await openFilesLimit() }),
     perAddress: httpConnectionsPerAddress,
     idleMs: httpIdleSeconds * 1000,
+    sendBytes: httpSendMib * MIB,
     onRefused: (which, address) => {
       const limit = which === 'all' ? 'boot.httpConnections' : 'boot.httpConnectionsPerAddress'
       counters.limit(limit)
@@ -177,7 +191,8 @@ export function guarded(
 
 const addressOf = ({ socket }: IncomingMessage): string => (socket.remoteAddress ?? '').replace(/^::ffff:/, '')
 
-function answerScript(response: ServerResponse, script: string | Buffer | undefined): void {
+async function answerScript(response: ServerResponse, asked: Script): Promise<void> {
+  const script = await asked
   if (script === undefined) return refuse(response, 403)
   response
     .writeHead(200, {
@@ -189,29 +204,40 @@ function answerScript(response: ServerResponse, script: string | Buffer | undefi
     .end(script)
 }
 
-function answerFile(
-  files: BootFiles,
-  at: { request: IncomingMessage; response: ServerResponse; path: string; file: string; fromIp: string },
-): void {
-  if (at.request.method === 'GET') watchSending(files, at)
-  at.response.on('finish', () => {
+interface Asked {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly memory: SendMemory
+  readonly path: string
+  readonly file: string
+  readonly fromIp: string
+}
+
+function answerFile(files: BootFiles, at: Asked): void {
+  const { request, response, memory } = at
+  if (request.method === 'GET') watchSending(files, at)
+  response.on('finish', () => {
     // UEFI HTTP boot asks for the size first (HEAD).
-    if (at.request.method === 'GET' && at.response.statusCode < 300) files.fetched(at.path, at.fromIp)
+    if (request.method === 'GET' && response.statusCode < 300) files.fetched(at.path, at.fromIp)
   })
-  send(at.request, encodeURIComponent(basename(at.file)), {
+  const failed = (error: { status?: number }): void => {
+    // 4xx: there is no such file, or no such range of it.
+    if ((error.status ?? 500) >= 500) files.broke(at.fromIp, error)
+    files.refused(at.path, at.fromIp, error.status === 404 ? 'there is no such file' : 'it cannot be read')
+    refuse(response, error.status ?? 500)
+  }
+  const answer = send(request, encodeURIComponent(basename(at.file)), {
     root: dirname(at.file),
     dotfiles: 'deny',
     etag: false,
     lastModified: false,
     index: false,
   })
-    .on('error', (error: { status?: number }) => {
-      // 4xx: there is no such file, or no such range of it.
-      if ((error.status ?? 500) >= 500) files.broke(at.fromIp, error)
-      files.refused(at.path, at.fromIp, error.status === 404 ? 'there is no such file' : 'it cannot be read')
-      refuse(at.response, error.status ?? 500)
-    })
-    .pipe(at.response)
+  answer.stream = (path: string, range: FileRange) => {
+    if (response.getHeader('content-length') === 0) return void response.end()
+    sendFile(path, range, { request, response, memory }).catch(failed)
+  }
+  answer.on('error', failed).pipe(response)
 }
 
 /** Tells the end of a transfer, and how it came. */
@@ -230,7 +256,7 @@ function watchSending(
   let stalled = false
   const onTimeout = () => void (stalled = true)
   socket.once('timeout', onTimeout)
-  response.on('close', () => {
+  response.once('close', () => {
     socket.off('timeout', onTimeout)
     over({
       whole: response.writableFinished && response.statusCode < 300,
@@ -243,5 +269,7 @@ function watchSending(
 
 function refuse(response: ServerResponse, status: number): void {
   if (response.headersSent) return void response.destroy()
+  // Of the answer that this one takes the place of.
+  for (const name of response.getHeaderNames()) response.removeHeader(name)
   response.writeHead(status, { 'content-type': 'text/plain' }).end(`${status}\n`)
 }

@@ -3,14 +3,15 @@
 import { readFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
-import { httpOptions, limitConnections } from '../../kit/connection-limits.ts'
+import { httpOptions, limitConnections, limitPipelining } from '../../kit/connection-limits.ts'
 import { listen } from '../../kit/listen.ts'
 import { bytesText } from '../../kit/text.ts'
 import type { Doors, ServiceParts } from './doors.ts'
-import { bootHttpLimits, guarded, HEADERS_BYTES } from './http.ts'
+import { bootHttpLimits, guarded, HEADERS_BYTES, MAX_PIPELINED } from './http.ts'
 import { answerMedia, mediaNameOf } from './media-http.ts'
 import { BootMedia } from './media.ts'
 import { mediaArgs } from './render.ts'
+import { SendMemory } from './send-file.ts'
 import { mediaName } from './token.ts'
 
 export interface MediaEvents {
@@ -39,17 +40,19 @@ export async function startMedia(doors: Doors): Promise<void> {
   if (!at) return
   const limits = await bootHttpLimits(doors)
   const options = httpOptions({ headersBytes: HEADERS_BYTES, requestMs: limits.idleMs, idleMs: limits.idleMs })
+  const memory = new SendMemory(limits.sendBytes)
   const answer = (request: IncomingMessage, response: ServerResponse): void | Promise<void> => {
-    response.on('close', () => observer.onAnswered(response.statusCode, response.writableFinished))
+    response.once('close', () => observer.onAnswered(response.statusCode, response.writableFinished))
     const name = mediaNameOf(request.url ?? '')
     if (request.method !== 'GET' && request.method !== 'HEAD') return void response.writeHead(405).end()
     if (name === undefined) return void response.writeHead(404).end()
-    return answerMedia(media, { request, response }, name)
+    return answerMedia(media, { request, response, memory }, name)
   }
   const listener = guarded(answer, (ip, error) => observer.onHttpFault(ip, error))
   const server = at.tls
     ? createTlsServer({ ...options, cert: await readFile(at.tls.cert), key: await readFile(at.tls.key) }, listener)
     : createServer(options, listener)
+  limitPipelining(server, MAX_PIPELINED)
   server.setTimeout(limits.idleMs)
   limitConnections(server, limits, limits.onRefused)
   await life.add(

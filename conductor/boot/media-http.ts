@@ -1,12 +1,18 @@
 /** Answers requests for boot ISOs: GET and HEAD, whole or by one range (RFC 9110, 14), with the region of the boot laid
  *  over the template. Whoever asks has the name, which is all that is checked: a BMC asks from an address that nobody
  *  knows beforehand. */
-import { createReadStream } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { Transform } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import { isFault } from '../../kit/fault.ts'
 import type { BootMedia, Medium } from './media.ts'
+import { sendFile, type SendMemory } from './send-file.ts'
+
+export type ServedMedia = Pick<BootMedia, 'begin'>
+
+interface MediaExchange {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly memory: SendMemory
+}
 
 /** Ends in .iso, for firmware and BMCs that look at it. */
 const PATH = /^\/media\/([A-Za-z0-9_-]{43})\/boot\.iso$/
@@ -16,11 +22,8 @@ export const mediaPath = (name: string): string => `/media/${name}/boot.iso`
 /** The name in a path; undefined for any other path. */
 export const mediaNameOf = (path: string): string | undefined => PATH.exec(path)?.[1]
 
-export async function answerMedia(
-  media: BootMedia,
-  { request, response }: { request: IncomingMessage; response: ServerResponse },
-  name: string,
-): Promise<void> {
+export async function answerMedia(media: ServedMedia, at: MediaExchange, name: string): Promise<void> {
+  const { response } = at
   const found = await media.begin(name).catch((error: unknown) => {
     if (!isFault(error)) throw error
     return error.code
@@ -28,7 +31,7 @@ export async function answerMedia(
   if (found === undefined) return refuse(response, 404)
   if (typeof found === 'string') return refuse(response, 503, { 'retry-after': '1' })
   try {
-    await answer(found.medium, { request, response }, found.sent)
+    await answer(found.medium, at, found.sent)
   } finally {
     found.end()
   }
@@ -36,7 +39,7 @@ export async function answerMedia(
 
 async function answer(
   medium: Medium,
-  { request, response }: { request: IncomingMessage; response: ServerResponse },
+  { request, response, memory }: MediaExchange,
   sent: (bytes: number) => void,
 ): Promise<void> {
   const { sizeBytes, tag } = medium
@@ -52,16 +55,12 @@ async function answer(
     ...(range ? { 'content-range': `bytes ${start}-${end}/${sizeBytes}` } : {}),
   })
   if (request.method === 'HEAD') return void response.end()
-  await pipeline(createReadStream(medium.path, { start, end }), overlay(medium, start, sent), response).catch(
-    (error: NodeJS.ErrnoException) => {
-      response.destroy()
-      if (!GONE.has(error.code ?? '')) throw error
-    },
-  )
+  const onPart = (bytes: Buffer, at: number) => {
+    overlay(medium, bytes, at)
+    sent(bytes.length)
+  }
+  await sendFile(medium.path, { start, end }, { request, response, memory, onPart })
 }
-
-/** Whoever goes away while it reads is nobody's fault. */
-const GONE: ReadonlySet<string> = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT'])
 
 /** The one range that is asked for; `none`: it is outside of the image. Undefined: the whole image, as for several
  *  ranges and for what is no range (RFC 9110, 14.2). */
@@ -76,19 +75,11 @@ function rangeOf({ headers }: IncomingMessage, { sizeBytes, tag }: Medium) {
   return start < sizeBytes ? { start, end } : 'none'
 }
 
-/** Bytes of the image from `start` on, with the region in its place. */
-function overlay({ region }: Medium, start: number, sent: (bytes: number) => void): Transform {
-  let at = start
-  return new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      const from = Math.max(at, region.offset)
-      const to = Math.min(at + chunk.length, region.offset + region.bytes.length)
-      if (from < to) region.bytes.copy(chunk, from - at, from - region.offset, to - region.offset)
-      at += chunk.length
-      sent(chunk.length)
-      done(null, chunk)
-    },
-  })
+/** Lays the region over bytes of the image that begin at `at`. */
+function overlay({ region }: Medium, bytes: Buffer, at: number): void {
+  const from = Math.max(at, region.offset)
+  const to = Math.min(at + bytes.length, region.offset + region.bytes.length)
+  if (from < to) region.bytes.copy(bytes, from - at, from - region.offset, to - region.offset)
 }
 
 function refuse(response: ServerResponse, status: number, headers: Readonly<Record<string, string>> = {}): void {

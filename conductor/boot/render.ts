@@ -99,8 +99,23 @@ export const instanceArgs = (usual: readonly string[], own: readonly string[]): 
   ...own,
 ]
 
+/** What names the files that are served. */
+export interface ServedFiles {
+  readonly boot: Pick<BootConfig, RamdiskKey | 'loaders' | 'uki'>
+  readonly images: Pick<Config['images'], 'store'>
+}
+
+type RamdiskKey = 'kernel' | 'initrd' | 'rescueInitrd' | 'kernelArgs' | 'architecture' | 'ramdisks'
+
+/** Without anything else of the configuration. */
+export const servedFiles = ({ boot, images }: ServedFiles): ServedFiles => {
+  const { kernel, initrd, rescueInitrd, kernelArgs, architecture, ramdisks, loaders, uki } = boot
+  const files = { kernel, initrd, rescueInitrd, kernelArgs, architecture, ramdisks, loaders, uki }
+  return { boot: files, images: { store: images.store } }
+}
+
 /** URL path -> file, by exact names alone. */
-export function servedFile(url: string, config: Config & { boot: BootConfig }): string | undefined {
+export function servedFile(url: string, config: ServedFiles): string | undefined {
   for (const { path, kernel, initrd, rescueInitrd } of allRamdisks(config.boot)) {
     if (url === `${path}/kernel`) return kernel
     if (url === `${path}/initrd`) return initrd

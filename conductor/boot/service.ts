@@ -28,7 +28,7 @@ type Memory = Pick<BootLoaders, 'macs' | 'forget'>
 /** Changes when a running service could not serve this configuration. */
 export const bootFingerprint = (config: Config, pin: string): string =>
   createHash('sha256')
-    .update(JSON.stringify([10, config.boot, config.agent, config.images.store, config.limits.boot, pin]))
+    .update(JSON.stringify([11, config.boot, config.agent, config.images.store, config.limits.boot, pin]))
     .digest('hex')
 
 export class BootService {

@@ -3,6 +3,7 @@ import { defined } from '../../kit/defined.ts'
 import { Fault } from '../../kit/fault.ts'
 import { readHookSecret } from '../../kit/webhook.ts'
 import type { Config } from '../config.ts'
+import { flawOf } from './formats.ts'
 import type { Webhook } from './webhooks.ts'
 import { EVENT_KINDS } from './wire.ts'
 
@@ -17,6 +18,8 @@ export function readWebhooks(config: Config): Promise<Webhook[]> {
           `webhooks.${i}.kinds: there is no kind ${unknown}; there are ${Object.keys(EVENT_KINDS).join(', ')}`,
         )
       const secret = await readHookSecret(secretFile, `webhooks.${i}.secretFile`)
+      const flaw = flawOf({ ...hook, secret })
+      if (flaw !== undefined) throw new Fault('config.invalid', `webhooks.${i}.secretFile: ${flaw}`)
       return { ...hook, secret, ...defined({ kinds }) }
     }),
   )

@@ -1,22 +1,24 @@
-/** Webhooks: every event, or those of some kinds, posted to a URL in order, signed, until it is taken. How far each has
- *  come is stored, so that a restart loses none; what was sent and not confirmed is sent again, so a receiver knows an
- *  event by its `seq`. */
+/** Webhooks: every event, or those of some kinds, posted to a URL in order, in the format of its receiver, until it is
+ *  taken. How far each has come is stored, so that a restart loses none; what was sent and not confirmed is sent again,
+ *  so a receiver knows an event by its `seq`. */
 import { turn, type Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
-import { deliver, signature } from '../../kit/webhook.ts'
-import type { EventFilter, Journal } from '../store/port.ts'
-import { wireEvent } from './wire.ts'
+import { postOnce, shownHook, signature } from '../../kit/webhook.ts'
+import type { EventFilter, EventRecord, Journal } from '../store/port.ts'
+import { batchOf, postOf, urlOf, type Format } from './formats.ts'
 
 export interface Webhook {
   readonly name: string
   readonly url: string
   readonly kinds?: readonly string[] | undefined
   readonly secret: string
+  readonly format: Format
 }
 
 export interface WebhookState {
   readonly name: string
   readonly url: string
+  readonly format: Format
   readonly kinds: readonly string[] | null
   readonly delivered_seq: number
   readonly waiting: number
@@ -80,14 +82,13 @@ class Sender {
 
   async state(): Promise<WebhookState> {
     const { name, kinds } = this.hook
-    // Its user, password and query may be secret.
-    const { origin, pathname } = new URL(this.hook.url)
     // It may run at another conductor.
     const seq = this.running ? this.seq : ((await this.parts.journal.cursor(this.cursor)) ?? 0)
     const waiting = (await this.parts.journal.after(seq, this.filter, 1_000)).length
     return {
       name,
-      url: `${origin}${pathname}`,
+      url: shownHook(this.hook.url),
+      format: this.hook.format,
       kinds: kinds ?? null,
       delivered_seq: seq,
       waiting,
@@ -114,14 +115,14 @@ class Sender {
         const news = new Promise<void>((resolve) => {
           wake = resolve
         })
-        const { events, upToSeq, end } = await journal.scan(this.seq, this.filter, BATCH)
+        const { events, upToSeq, end } = await journal.scan(this.seq, this.filter, batchOf(this.hook.format, BATCH))
         if (events.length === 0) {
           // Events of other kinds are passed over once, and not with every commit.
           this.seq = upToSeq
           await (end ? news : turn())
           continue
         }
-        if (await this.deliver(JSON.stringify({ webhook: this.hook.name, events: events.map(wireEvent) }))) {
+        if (await this.deliver(events)) {
           this.seq = events.at(-1)?.seq ?? this.seq
           await journal.setCursor(this.cursor, this.seq)
         } else {
@@ -135,9 +136,10 @@ class Sender {
     }
   }
 
-  private async deliver(body: string): Promise<boolean> {
+  private async deliver(events: readonly EventRecord[]): Promise<boolean> {
     try {
-      await deliver(this.hook, { body, atMs: this.parts.clock.now(), signal: this.abort.signal })
+      const post = postOf(this.hook, events, this.parts.clock.now())
+      await postOnce(urlOf(this.hook), { ...post, signal: this.abort.signal })
       this.failures = 0
       this.lastError = null
       return true

@@ -16,8 +16,9 @@ export const EVENT_KINDS: Readonly<Record<string, string>> = {
   'node-removed': 'a node was deleted',
   act: 'a user changed something: the user and the request',
   state: 'a node changed its provision state',
-  reboot: 'how a deploy starts its image: by kexec or cold, and why',
-  jump: 'a jump into an image by kexec ended: whether the new system was heard; a failure ends automatic use of kexec for the model',
+  reboot:
+    'how a deploy starts its image: by kexec or cold, and why; the fault that kept it from a jump, and its remedy',
+  jump: 'a jump into an image by kexec ended: whether the new system was heard, else the fault and its remedy; a failure ends automatic use of kexec for the model',
   slow: 'a node is longer in a state than usual: since, what is usual, and what that was taken from',
   power: 'the power state of a node changed; asked: by request',
   error: 'a fault of a node',
@@ -33,6 +34,7 @@ export const EVENT_KINDS: Readonly<Record<string, string>> = {
   drift:
     'a BIOS setting or a version of firmware is not as a step of Rackward left it: what was applied, and what is there now',
   'bmc-key': 'the public key of a BMC was seen for the first time, and is trusted from now on',
+  tpm: 'the proof of a boot by the TPM of a server changed: what is proven, or the fault; another TPM was accepted',
   booting: 'a node was told to boot the network',
   seen: 'a milestone of a boot',
   'agent-done': 'an agent finished a step',
@@ -41,6 +43,7 @@ export const EVENT_KINDS: Readonly<Record<string, string>> = {
   'switch-port': 'a network card asked from another switch port than before: from, to',
   loader: 'a network card boots another loader: which loaders fell silent before it, and whether it booted',
   'unknown-mac': 'a network card that belongs to no node requested a network boot',
+  hook: 'an alert that was posted to a hook: the hook, its act, the host or node, and what was done or refused',
   trouble: 'a warning of the boot services',
 }
 

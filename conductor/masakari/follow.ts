@@ -166,7 +166,8 @@ export class MasakariFollow {
       const path = `/rackward/v1/mesh/hosts/${encodeURIComponent(name)}/hold`
       const body = { kind: 'maintenance', reason: SEGMENT_MARK, why: SEGMENT_MARK, seconds: null }
       if (!segment.body.enabled && hold === null) await link.request('PUT', path, { body })
-      if (segment.body.enabled && hold?.reason === SEGMENT_MARK) await link.request('DELETE', path)
+      if (segment.body.enabled && hold?.reason === SEGMENT_MARK)
+        await link.request('DELETE', path, { body: { reason: SEGMENT_MARK } })
     }
   }
 }

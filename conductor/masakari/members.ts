@@ -62,7 +62,8 @@ export class MeshMembers {
     const body = { kind: 'maintenance', reason: `${MARK}on_maintenance`, why: `${MARK}on_maintenance`, seconds: null }
     const { status } = wanted
       ? await this.link.request('PUT', path, { body, onBehalfOf: user })
-      : await this.link.request('DELETE', path, { onBehalfOf: user })
+      : // By its reason: a hold that somebody has placed since it was looked up stays.
+        await this.link.request('DELETE', path, { body: { reason: hold?.reason }, onBehalfOf: user })
     if (status !== 200)
       throw new Fault('mesh.refused', `the leader of the mesh answered ${status} for the hold of ${name}`)
   }

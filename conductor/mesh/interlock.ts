@@ -92,7 +92,11 @@ export class Interlock {
       if (host.hold?.kind !== 'deploying') continue
       const node = await nodeOf(host)
       if (!node || !resting(node)) continue
-      await this.link.request('DELETE', `/rackward/v1/mesh/hosts/${encodeURIComponent(host.name)}/hold`)
+      // By its reason: a hold that a person has placed since the registry was read stays. Arbiters of version 0.2 take
+      // no notice of it.
+      const path = `/rackward/v1/mesh/hosts/${encodeURIComponent(host.name)}/hold`
+      const { status } = await this.link.request('DELETE', path, { body: { reason: host.hold.reason } })
+      if (status !== 200) continue
       this.log.info({ node: node.uuid, host: host.name, by: this.name }, 'the mesh watches this host again')
     }
   }

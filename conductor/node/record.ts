@@ -6,6 +6,7 @@ import type { BmcFacts } from '../bmc/registry.ts'
 import type { BmcTask } from '../bmc/task.ts'
 import type { ErasedDisk } from '../api/agent-wire.ts'
 import type { FakeHardware } from '../fake/state.ts'
+import type { TpmRecord } from './tpm-record.ts'
 import type { Effect } from './effect.ts'
 import type { Phase } from './workflow/arrows.ts'
 import type { NodeFault, State } from './workflow/states.ts'
@@ -37,6 +38,8 @@ export interface Reboot {
   readonly jumpedAtMs?: number
   /** A jump was tried, and the server is started cold after it. */
   readonly failed?: true
+  /** What kept it from a jump. */
+  readonly fault?: FaultCode
 }
 
 export interface Workflow {
@@ -170,6 +173,8 @@ export interface NodeRecord {
   /** `instance_info/configdrive`. */
   readonly configDrive: ConfigDriveRef | null
   readonly lastErase: LastErase | null
+  /** Null: its TPM was not asked yet. */
+  readonly tpm: TpmRecord | null
   /** Null for an instance that stands on a disk. */
   readonly instanceBoot: InstanceBoot | null
   readonly workflow: Workflow
@@ -232,6 +237,7 @@ export function newNode(given: NewNode, nowMs: number): NodeRecord {
     inspectionFinishedAtMs: null,
     configDrive: null,
     lastErase: null,
+    tpm: null,
     instanceBoot: null,
     agent: null,
     createdAtMs: nowMs,

@@ -86,11 +86,15 @@ export async function addRollout(
   return rolloutOf(object)
 }
 
-export const addTurn = (
+/** Many at once: each transaction waits for the disk. */
+export const addTurns = (
   store: Store,
-  turn: NodeTurn,
-  { uuid, rolloutUuid, nowMs }: { uuid: string; rolloutUuid: string; nowMs: number },
-): Promise<void> => store.objects.add(newObject({ kind: TURN, uuid, body: turnBody(turn, rolloutUuid), nowMs }))
+  turns: readonly NodeTurn[],
+  { newUuid, rolloutUuid, nowMs }: { newUuid: () => string; rolloutUuid: string; nowMs: number },
+): Promise<void> =>
+  store.objects.addAll(
+    turns.map((turn) => newObject({ kind: TURN, uuid: newUuid(), body: turnBody(turn, rolloutUuid), nowMs })),
+  )
 
 /** The turns first: what is left after an interruption is still known as a roll-out. */
 export async function removeRollout(store: Store, rolloutUuid: string): Promise<void> {

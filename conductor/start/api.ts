@@ -2,6 +2,7 @@
 import { setMaxListeners } from 'node:events'
 import { hostname } from 'node:os'
 import { Fault } from '../../kit/fault.ts'
+import { Loop } from '../../kit/loop.ts'
 import { makeApp } from '../api/app.ts'
 import { authenticator, ownNames } from '../api/auth.ts'
 import { consoleUpgrades } from '../api/console.ts'
@@ -21,7 +22,10 @@ import { staticNetwork } from '../boot/network-data.ts'
 import { cryptHash } from '../node/rescue-password.ts'
 import { DriveDownload } from '../node/run/drive-download.ts'
 import { NodeService } from '../node/service.ts'
-import { allRoutes } from '../routes.ts'
+import { HookDoor } from '../hooks/door.ts'
+import { HookService } from '../hooks/service.ts'
+import type { HookConfig } from '../hooks/config.ts'
+import { allRoutes, type AllRouteParts } from '../routes.ts'
 import type { Boot } from './boot.ts'
 import { hostnameOf, type Context } from './context.ts'
 import type { Hardware } from './hardware.ts'
@@ -32,10 +36,14 @@ import { allRamdisks, chooseRamdisk } from '../boot/ramdisks.ts'
 import { apiCallList, loaderRule, sourceRules, type Provisioning } from './provisioning.ts'
 import type { Storage } from './storage.ts'
 
+/** How soon a user who is taken out of the file is out. */
+const PASSWORD_FILE_MS = 2_000
+
 export interface ApiParts extends Storage, Hardware, Provisioning, Operations, Monitoring {
   readonly boot: Boot
   readonly masakari: Masakari | undefined
   readonly uiDirectory: string | undefined
+  readonly hookList: readonly HookConfig[]
 }
 
 export interface Api {
@@ -65,6 +73,12 @@ export async function startApi(context: Context, parts: ApiParts): Promise<Api> 
     () => authenticator(config.api.auth, { clock, limits, onLimit }),
     (made) => made.close(),
   )
+  const onError = (error: unknown) => log.error({ err: error }, 'the users of before hold: the new file cannot be used')
+  await life.add(
+    'password file',
+    () => new Loop({ clock: context.monotonic, everyMs: PASSWORD_FILE_MS, onError }, () => auth.reread()),
+    (loop) => loop.stop(),
+  )
   const readOnly = typeof config.ui === 'object' && config.ui.readOnly
   const sessions = new Sessions({ store, auth, clock, random, limits, readOnly })
   const live = new LiveFeed({ store, sightings, link: parts.link, clock: context.monotonic, log })
@@ -86,6 +100,8 @@ export async function startApi(context: Context, parts: ApiParts): Promise<Api> 
     sessions,
     sessionSeconds: limits.sessionSeconds,
     rolloutsKept: limits.rolloutsKept,
+    hooks: hookParts(context, parts, nodes),
+    hookLimits: config.limits,
   })
 
   await startRollouts(context, { ...parts, nodes, routes, auth })
@@ -108,6 +124,16 @@ export async function startApi(context: Context, parts: ApiParts): Promise<Api> 
   })
   const upgrade = consoleUpgrades({ ...access, nodes, store, hub: parts.events.hub, signal })
   return { addresses: await listenApi(app, { config, limits, onLimit, upgrade }, life), routes }
+}
+
+function hookParts(
+  { config, clock, random }: Context,
+  { store, link, onLimit, hookList }: ApiParts,
+  nodes: NodeService,
+): AllRouteParts['hooks'] {
+  const door = new HookDoor({ hooks: hookList, clock, limits: config.limits, onLimit })
+  const { kept } = config.limits.hooks
+  return { list: hookList, door, service: new HookService({ store, nodes, link, clock, random, kept, onLimit }) }
 }
 
 function nodeService(context: Context, parts: ApiParts): NodeService {

@@ -1,5 +1,7 @@
 /** The worker of the nodes, what carries its effects out, and the service that agents talk to. */
 import { BootFiles } from '../../images/boot-files.ts'
+import { servedTo } from '../boot/served-boot.ts'
+import { FileDigests } from '../tpm/file-digests.ts'
 import { Listeners } from '../../kit/listeners.ts'
 import { bootsThroughSigned } from '../boot/signed-loaders.ts'
 import { agentServer, type AgentServerParts } from '../agents/server.ts'
@@ -198,7 +200,10 @@ export function provisioningParts(context: Context, parts: ProvisioningParts, pe
     limits: {
       configDriveBytes: config.limits.api.configDriveBytes,
       portsPerReport: config.limits.agents.portsPerReport,
+      tpmLogEvents: config.limits.agents.tpmLogEvents,
+      tpmSeconds: config.limits.agents.tpmSeconds,
     },
+    servedTo: servedBy(config, boot),
   })
 
   const onSystem = jumpWatch({ store, worker, sightings, log })
@@ -208,6 +213,16 @@ export function provisioningParts(context: Context, parts: ProvisioningParts, pe
     agents.changed(node)
   })
   return { worker, agents, changes }
+}
+
+/** What a proof of a boot is held against. */
+function servedBy(config: Config, { identity, tokenKey, updates }: Boot) {
+  const { boot, agent } = config
+  if (!boot || !agent || !identity) return () => Promise.resolve(undefined)
+  const digests = new FileDigests()
+  const clientsOf = async (node: NodeRecord) => (await updates.ordersOf(node)).clients
+  const parts = { config: { ...config, boot, agent }, pin: identity.pin, tokenKey, digests, clientsOf }
+  return (node: NodeRecord) => servedTo(parts, node)
 }
 
 /** Who serves pieces of images to whom, by the configuration. */

@@ -118,6 +118,8 @@ export interface SeenEvent extends EventRecord {
 /** The smaller resources, by kind. Throws as `Store` does; lists leave out what cannot be read. */
 export interface ObjectStore {
   add(object: ObjectRecord): Promise<void>
+  /** All or none, in one transaction: a thousand cost little more than one. */
+  addAll(objects: readonly ObjectRecord[]): Promise<void>
   /** Replaces an object if its version is still `object.version`, and answers it with the next version; throws
    *  `store.moved` otherwise. */
   put(object: ObjectRecord): Promise<ObjectRecord>

@@ -66,12 +66,22 @@ export function objectTable(file: SqliteFile, damage: Damage, seal: Seal): Objec
       .get(kind, value)
     return row && read(row)
   }
+  const insert = (columns: Record<string, Value>) => {
+    const names = Object.keys(columns)
+    file
+      .sql(`INSERT INTO objects (${names.join()}) VALUES (${names.map(() => '?').join()})`)
+      .run(...Object.values(columns))
+  }
   return {
     async add(object) {
       const columns = columnsOf(object, seal)
-      const names = Object.keys(columns)
-      const insert = `INSERT INTO objects (${names.join()}) VALUES (${names.map(() => '?').join()})`
-      await file.write(about(object), () => file.sql(insert).run(...Object.values(columns)))
+      await file.write(about(object), () => insert(columns))
+    },
+    async addAll(objects) {
+      const [first] = objects
+      if (!first) return
+      const rows = objects.map((object) => columnsOf(object, seal))
+      await file.write({ what: first.kind }, () => rows.forEach(insert))
     },
     async put(object) {
       const next = { ...object, version: object.version + 1 }

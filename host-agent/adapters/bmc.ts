@@ -10,7 +10,7 @@ import { Ipmitool } from '../../conductor/bmc/ipmitool.ts'
 import type { BmcTarget } from '../../conductor/bmc/controller.ts'
 import { CipherSuites } from '../../conductor/bmc/suites.ts'
 import type { Clock } from '../../kit/clock.ts'
-import { Fault, isFault } from '../../kit/fault.ts'
+import { Fault, FAULTS, isFault, type FaultCode } from '../../kit/fault.ts'
 import { readPrivateFile } from '../../kit/files.ts'
 import { systemRandom, type Random } from '../../kit/random.ts'
 import type { Run } from '../../kit/run.ts'
@@ -125,6 +125,13 @@ function faultText(message: unknown): string {
   }
 }
 
+/** What the conductor says is wrong: with the BMC, or with being asked. Whatever it says, it answered: nobody else is
+ *  asked instead. */
+const codeOf = (header: string | string[] | undefined): FaultCode =>
+  typeof header === 'string' && Object.hasOwn(FAULTS, header) && !header.startsWith('peer.')
+    ? (header as FaultCode)
+    : 'bmc.refused'
+
 export class ConductorPower implements Power {
   private readonly at: {
     readonly url: string
@@ -158,7 +165,7 @@ export class ConductorPower implements Power {
       { power?: 'on' | 'off'; session?: number; system_uuid?: string | null; error_message?: string } | undefined
     if (answer.status !== 200)
       throw new Fault(
-        'bmc.refused',
+        codeOf(answer.headers['x-rackward-fault']),
         `the conductor answered ${answer.status}: ${faultText(body?.error_message).slice(0, 300)}`,
       )
     return {

@@ -101,7 +101,7 @@ export function consulEnvironment(parts: RealParts): { environment: Environment;
       const nowMs = clock.now()
       // Node.js may have been stopped between the decision and here.
       if (nowMs > ask.notAfterMs)
-        return void clock.after(0, () => done({ fault: 'too late to begin', power: 'unknown' }))
+        return void clock.after(0, () => done({ fault: 'too late to begin', code: 'bmc.busy', power: 'unknown' }))
       const { signal, once } = bounded(clock, ask.deadlineMs)
       const answer = once(done)
       whenDone(
@@ -109,7 +109,7 @@ export function consulEnvironment(parts: RealParts): { environment: Environment;
         answer,
         (error) => {
           log.warn({ host: ask.host, command: ask.command, err: error }, 'a BMC command failed')
-          answer({ fault: (error as Error).message, power: 'unknown' })
+          answer({ fault: (error as Error).message, power: 'unknown', ...(isFault(error) ? { code: error.code } : {}) })
         },
       )
       signal.addEventListener('abort', () => answer({ fault: 'the BMC did not answer in time', power: 'unknown' }))

@@ -14,7 +14,7 @@ import {
   parsed,
   Policy,
   SealedBmc,
-  type Hold,
+  Hold,
 } from '../protocol/records.ts'
 import { holdView, policyView } from './views.ts'
 
@@ -45,7 +45,12 @@ const HoldInput = z.strictObject({
   seconds: z.number().min(1).max(MAX_HOLD_SECONDS).nullable().default(null),
   /** Its disk is written: the system that comes back has another key. */
   reimaged: z.boolean().default(false),
+  /** Refused while the host is held for another reason: what an alert asks for must not end a hold that keeps a host
+   *  from being fenced. */
+  unless_held: z.boolean().default(false),
 })
+/** With a reason, only the hold that has it. */
+const HoldEnd = z.strictObject({ reason: Reason.optional() })
 export const Hint = z.strictObject(REASON)
 const Token = z.string().min(1).max(128)
 export const ErrandInput = z.discriminatedUnion('kind', [
@@ -96,12 +101,36 @@ export async function setPolicy(
 
 export async function setHold(consul: Consul, host: string, { body, actor }: { body: unknown; actor: Actor }) {
   const input = checked(HoldInput, body)
-  const { kind, seconds, reimaged } = input
+  const { kind, seconds, reimaged, unless_held: unlessHeld } = input
   const value: Hold = { kind, seconds, why: reasonOf(input), by: actor.user }
-  await update(consul, holdKey(host), () => value)
+  await update(consul, holdKey(host), (held) => {
+    if (unlessHeld && held !== undefined) mustBe(parsed(Hold, held), { host, why: value.why, kind })
+    return value
+  })
   // The hold stays until the new system has registered; until then nothing is known of the host.
   if (reimaged) await update(consul, KEYS.members + host, () => undefined)
   return { host, hold: holdView(value) }
+}
+
+export async function endHold(consul: Consul, host: string, body: unknown) {
+  const { reason } = checked(HoldEnd, body ?? {})
+  await update(consul, holdKey(host), (held) => {
+    if (reason !== undefined && held !== undefined) mustBe(parsed(Hold, held), { host, why: reason })
+    return undefined
+  })
+  return { host, hold: null }
+}
+
+/** A hold that cannot be read is somebody's. */
+function mustBe(
+  held: Hold | undefined,
+  { host, why, kind = held?.kind }: { host: string; why: string; kind?: string | undefined },
+): void {
+  if (held?.why === why && held.kind === kind) return
+  throw new Fault(
+    'object.conflict',
+    held ? `${host} is held by ${held.by} (${held.kind}): ${held.why}` : `${host} is held`,
+  )
 }
 
 export async function shareBmc(consul: Consul, host: string, body: unknown) {
@@ -114,6 +143,7 @@ export async function shareBmc(consul: Consul, host: string, body: unknown) {
 export async function removeMember(consul: Consul, host: string): Promise<void> {
   await update(consul, KEYS.members + host, () => undefined)
   await update(consul, KEYS.bmcs + host, () => undefined)
+  await update(consul, KEYS.troubles + host, () => undefined)
 }
 
 /** Reads, changes and compares-and-sets, a few times. Undefined deletes. Throws `store.moved`. */

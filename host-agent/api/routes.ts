@@ -6,7 +6,7 @@ import type { Clock } from '../../kit/clock.ts'
 import type { Consul } from '../../kit/consul.ts'
 import { Fault } from '../../kit/fault.ts'
 import type { Arbiter } from '../arbiter/loop.ts'
-import { holdKey, KEYS, type Incident, type OperatorRequest } from '../protocol/records.ts'
+import { KEYS, type Incident, type OperatorRequest } from '../protocol/records.ts'
 import type { Alert } from '../cluster/decision.ts'
 import { HOST_NAME } from '../protocol/names.ts'
 import {
@@ -18,7 +18,7 @@ import {
   setHold,
   setPolicy,
   shareBmc,
-  update,
+  endHold,
 } from './changes.ts'
 import { explainAccount, hostsOfNode, incidentAccount, meshAccount, registryAccount } from './views.ts'
 
@@ -122,11 +122,7 @@ function hostChanges({ core, consul, clock }: RouteParts): Route[] {
       method: 'delete',
       path: `${host}/hold`,
       role: 'operator',
-      handle: async (call) => {
-        const name = hostOf(core, call)
-        await update(consul, holdKey(name), () => undefined)
-        return { host: name, hold: null }
-      },
+      handle: (call) => endHold(consul, hostOf(core, call), call.body),
     },
     {
       method: 'put',

@@ -2,10 +2,13 @@
  *  found, and judges nobody anew; only
  *  `explainAccount`, which is about one host, does. Pure. */
 import type { Hold, Incident, Intent, Policy, Proof } from '../protocol/records.ts'
+import { told } from '../causes/named.ts'
+import type { Cause } from '../causes/table.ts'
+import { WHOLE_MESH, type NamedCause } from '../protocol/trouble.ts'
 import { budgetAccount } from '../fence/budget.ts'
 import { identityAt } from '../fence/knowledge.ts'
 import type { Verdict } from '../verdict/assess.ts'
-import type { Arbiter } from '../arbiter/loop.ts'
+import type { Arbiter, Explanation } from '../arbiter/loop.ts'
 
 export function meshAccount(core: Arbiter, leader: { name: string; api: string | null } | undefined, nowMs: number) {
   const { cluster, evidence } = core
@@ -124,7 +127,7 @@ function fenceableWhy(core: Arbiter, host: string): string | null {
 }
 
 export function explainAccount(core: Arbiter, host: string, nowMs: number) {
-  const verdict = core.explain(host, nowMs) as Verdict
+  const { verdict, causes } = core.explain(host, nowMs) as Explanation
   const known = core.memory.hosts.get(host)?.fence
   return {
     ...hostAccount(core, host, { verdict, withholds: core.cluster.leaseWithheld, nowMs }),
@@ -140,6 +143,9 @@ export function explainAccount(core: Arbiter, host: string, nowMs: number) {
       ? { kind: verdict.veto.kind, message: verdict.veto.says, age_seconds: round(verdict.veto.ageMs) }
       : null,
     plane_action: verdict.action,
+    causes: causes.map(causeView),
+    troubles: episodesOf(core, host),
+    mesh_troubles: episodesOf(core, WHOLE_MESH),
     observers: core.observersOf(host, nowMs),
     bmc: known
       ? {
@@ -151,6 +157,15 @@ export function explainAccount(core: Arbiter, host: string, nowMs: number) {
     incident_record: incidentOfHost(core, host),
   }
 }
+
+const causeView = ({ code, cause, evidence, remedy }: Cause | NamedCause) => ({ code, cause, evidence, remedy })
+const namedView = (named: NamedCause) => ({ ...causeView(named), named_at: named.at })
+
+/** Failures without an incident, the newest first. */
+const episodesOf = ({ cluster }: Arbiter, name: string) =>
+  (cluster.troubles.get(name)?.value.episodes ?? [])
+    .map(({ from, to, causes }) => ({ from, to, causes: told(causes).map(namedView) }))
+    .toReversed()
 
 export const DESCRIPTIONS = {
   C1: 'its heartbeat is missed by a majority of the arbiters',
@@ -177,6 +192,7 @@ export function incidentAccount(core: Arbiter, incident: Incident) {
     state: incident.state,
     cause: incident.cause,
     reason: incident.why,
+    causes: told(incident.causes ?? []).map(namedView),
     proof: incident.proof ? proofView(incident.proof) : null,
     attested: incident.attested ? { requested_by: incident.attested.by, at: incident.attested.at } : null,
     off_commands: incident.offs,

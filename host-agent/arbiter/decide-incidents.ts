@@ -5,10 +5,11 @@ import { instancesOf, listInstances, moveInstances, type EvacuationView } from '
 import { readmit } from '../evacuate/readmit.ts'
 import { decisionOf, disarm, fenceEffects } from '../fence/decide.ts'
 import { factsOf } from '../fence/facts.ts'
-import type { Facts } from '../fence/guards.ts'
-import { stepIncident } from '../fence/step.ts'
+import { mayWrite, type Facts } from '../fence/guards.ts'
+import { stepIncident, type Step } from '../fence/step.ts'
 import { isOver, type Incident } from '../protocol/records.ts'
 import type { Effect } from './effects.ts'
+import { noted } from './record-troubles.ts'
 import { leaseLeftMs, permissionFor, targetsOnce, type Known } from './known.ts'
 
 export function decideIncidents(known: Known): Decision<Effect>[] {
@@ -22,7 +23,11 @@ function decideIncident(before: Versioned<Incident>, known: Known, view: Evacuat
   const { value: incident, stateMs } = before
   const { cluster, nowMs, memory } = known
   const { fence, evacuation } = memory.of(incident.host)
-  const step = stepIncident(incident, incidentFacts(incident, stateMs, known), known.fenceGuards)
+  const step = withNote(
+    stepIncident(incident, incidentFacts(incident, stateMs, known), known.fenceGuards),
+    incident,
+    known,
+  )
   const about = {
     incident: step.next ?? incident,
     known: fence,
@@ -40,6 +45,13 @@ function decideIncident(before: Versioned<Incident>, known: Known, view: Evacuat
     return action.do === 'readmit' ? readmitHost(incident, known) : []
   })
   return [decisionOf<Effect>(before, step, { effects, permission }), ...(disarmed ? [disarmed] : []), ...moves]
+}
+
+/** The causes go into the record with whatever changes it, and by themselves where nothing else does. */
+function withNote(step: Step, incident: Incident, known: Known): Step {
+  if (!mayWrite(incident, { epoch: known.lease?.epoch ?? 0 })) return step
+  const next = noted(step.next ?? incident, incident, known)
+  return next === incident ? step : { ...step, next }
 }
 
 const readmitHost = ({ id, host, ...rest }: Incident, { cluster, memory, nowMs, verdicts, view }: Known) =>

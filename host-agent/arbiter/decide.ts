@@ -13,6 +13,7 @@ import { targetsOnce, type Known } from './known.ts'
 import type { SharedContext } from './leader-context.ts'
 import { oneOpening, openingOf } from './opening.ts'
 import { takeRequests } from './operator-requests.ts'
+import { recordTroubles } from './record-troubles.ts'
 import { decidePlaneLoss } from './plane-policy.ts'
 
 const INVENTORY_MS = 30_000
@@ -30,6 +31,7 @@ export function decide(known: Known, shared: SharedContext): Decision<Effect>[] 
     ...pruneIncidents(known),
     ...decideIncidents(known),
     ...liftPills(known),
+    ...recordTroubles(known),
   ])
 }
 

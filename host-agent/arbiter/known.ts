@@ -1,4 +1,5 @@
 /** Everything that the decisions of one tick are made of, as one value. */
+import type { Standing } from '../causes/named.ts'
 import type { ClusterState } from '../cluster/state.ts'
 import type { Lease } from '../cluster/leadership.ts'
 import { targetsOf } from '../evacuate/capacity.ts'
@@ -6,6 +7,7 @@ import type { IntentGuards } from '../evacuate/intents.ts'
 import type { Target } from '../evacuate/plan.ts'
 import type { FenceGuards } from '../fence/guards.ts'
 import { holdKey, KEYS, type DeviceLevel } from '../protocol/records.ts'
+import type { Episode } from '../protocol/trouble.ts'
 import type { Verdict } from '../verdict/assess.ts'
 import type { View } from '../verdict/view.ts'
 import type { Remembered } from './memory.ts'
@@ -27,6 +29,10 @@ export interface Known {
   readonly quiesced: boolean
   /** Keys with a write under way. */
   readonly writing: ReadonlySet<string>
+  /** What is wrong with the mesh as a whole. */
+  readonly meshStanding: Standing
+  /** What was wrong with it while nothing could be written, and is over. */
+  readonly ended: Episode | undefined
   /** Which fence devices a host has. */
   readonly deviceLevels: (host: string) => readonly DeviceLevel[]
   readonly fenceGuards: FenceGuards

@@ -1,5 +1,6 @@
 /** What the leader knows beside the evidence: what silent hosts have in common, what forbids, whether the budget is
  *  spent, where there is room. Pure. */
+import type { SilentTogether } from '../causes/facts.ts'
 import { capacityFor, type Target } from '../evacuate/plan.ts'
 import { budgetSpent } from '../fence/budget.ts'
 import { isProvenOff } from '../fence/knowledge.ts'
@@ -20,6 +21,8 @@ export interface SharedContext {
   readonly present: ReadonlySet<string>
   readonly heard: ReadonlySet<string>
   readonly targets: () => readonly Target[] | undefined
+  /** The suspects that make the cut; undefined: there is none. */
+  readonly together: () => SilentTogether | undefined
 }
 
 export function sharedContext(known: Known): SharedContext {
@@ -38,13 +41,35 @@ export function sharedContext(known: Known): SharedContext {
 
   const suspects = suspectsOf(known)
   const hosts = cluster.hosts.length
+  const cut = findCut(suspects, { nowMs, hosts, limits, cutAtMs: memory.cutAtMs })
   return {
     suspects: new Map(suspects.map((suspect) => [suspect.host, suspect])),
-    cut: findCut(suspects, { nowMs, hosts, limits, cutAtMs: memory.cutAtMs }),
+    cut,
     storageSick: storageLost > deathsAllowed(limits, hosts),
     present,
     heard,
     targets: targetsOnce(known),
+    together: togetherOnce(cut, suspects),
+  }
+}
+
+/** Hosts of a cut that are told by name. */
+const MOST_NAMED = 12
+
+/** Found once in a tick, however many hosts are silent. */
+function togetherOnce(cut: CutFinding, suspects: readonly Suspect[]): SharedContext['together'] {
+  let found: SilentTogether | undefined
+  return () => {
+    if (!cut.isCut || found) return found
+    const all = suspects.filter(({ provenOff }) => !provenOff)
+    const racks = new Set(all.map(({ rack }) => rack))
+    const [rack = null] = racks
+    found = {
+      count: all.length,
+      hosts: all.slice(0, MOST_NAMED).map(({ host }) => host),
+      rack: racks.size === 1 ? rack : null,
+    }
+    return found
   }
 }
 

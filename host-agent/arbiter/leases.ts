@@ -12,10 +12,15 @@ export interface LeaseView {
   readonly cluster: ClusterState
   /** It has read the store since it started. */
   readonly settled: boolean
+  /** When the store last took something from this arbiter. */
+  readonly storeOkMs?: number | undefined
 }
 
 /** What this arbiter states to the others. */
-export function statementOf({ name, evidence, cluster, settled }: LeaseView, nowMs: number): ArbiterStatement {
+export function statementOf(
+  { name, evidence, cluster, settled, storeOkMs }: LeaseView,
+  nowMs: number,
+): ArbiterStatement {
   const heard: Record<string, number> = {}
   const ages = evidence.heard(nowMs)
   for (const node in ages) heard[node] = Math.round(ages[node] as number)
@@ -25,7 +30,14 @@ export function statementOf({ name, evidence, cluster, settled }: LeaseView, now
     const timestamp = evidence.heartbeatOf(arbiter)?.timestamp
     if (arbiter !== name && timestamp !== undefined) echoedTimestamps[arbiter] = timestamp
   }
-  return { heard, noGrant: [...cluster.leaseWithheld], settled, timestamp: nowMs, echoedTimestamps }
+  return {
+    heard,
+    noGrant: [...cluster.leaseWithheld],
+    settled,
+    ...(storeOkMs === undefined ? {} : { storeAgeMs: Math.max(0, Math.round(nowMs - storeOkMs)) }),
+    timestamp: nowMs,
+    echoedTimestamps,
+  }
 }
 
 export function mayGrant({ name, evidence, cluster, settled }: LeaseView, host: string, nowMs: number): boolean {

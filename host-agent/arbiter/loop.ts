@@ -1,17 +1,27 @@
 /** The tick of an arbiter: observe, assess, decide, commit. Every arbiter keeps the evidence; only the one that holds
  *  the lease acts on it. */
 import { takeErrand, type Errand, type ErrandOrder } from '../evacuate/errands.ts'
+import type { Cause } from '../causes/table.ts'
+import type { NamedCause } from '../protocol/trouble.ts'
 import { assess, type Verdict } from '../verdict/assess.ts'
 import { planeFinding, type PlaneFinding } from '../verdict/conditions.ts'
 import { PlaneCache } from '../verdict/plane-cache.ts'
 import { assessAll } from './assess-all.ts'
+import { allCauses } from './cause-facts.ts'
 import { commit, readStore } from './commit.ts'
 import { decide } from './decide.ts'
 import type { Known } from './known.ts'
 import { contextOf, sharedContext, type SharedContext } from './leader-context.ts'
 import { observe, observePlaneLoss } from './observe.ts'
+import { observeCauses, observeMesh } from './observe-troubles.ts'
 import { hostsToStop } from './plane-policy.ts'
 import { ArbiterState } from './state.ts'
+
+export interface Explanation {
+  readonly verdict: Verdict
+  /** The likely causes of what is wrong with the host, and with the mesh. */
+  readonly causes: readonly (Cause | NamedCause)[]
+}
 
 /** How often an arbiter that does not lead judges the hosts, for its page alone. */
 const FOLLOW_MS = 1_000
@@ -36,6 +46,7 @@ export class Arbiter extends ArbiterState {
 
     const { known, shared } = this.look(nowMs)
     observePlaneLoss(this.memory, known)
+    observeCauses(this.memory, known, shared)
     this.stopping = hostsToStop(known, shared)
     commit(this, decide(known, shared))
   }
@@ -48,7 +59,9 @@ export class Arbiter extends ArbiterState {
     this.verdicts = assessAll(before, shared, this.planes)
     this.assessedMs = nowMs
     this.rounds += 1
-    return { known: { ...before, verdicts: this.verdicts }, shared }
+    const known = { ...before, verdicts: this.verdicts }
+    observeMesh(this, known)
+    return { known: { ...known, meshStanding: this.meshStanding, ended: this.ended }, shared }
   }
 
   /** Somebody outside the mesh believes that a host is dead. The mesh looks, for a moment and not too often; nothing
@@ -72,11 +85,14 @@ export class Arbiter extends ArbiterState {
   }
 
   /** The verdict on one host with all its reasons, also of an arbiter that does not lead. Changes nothing. */
-  explain(host: string, nowMs: number): Verdict | undefined {
+  explain(host: string, nowMs: number): Explanation | undefined {
     const member = this.cluster.memberOf(host)
     if (member?.role !== 'host') return undefined
     const known = this.known(nowMs)
-    return assess(member, known.view, contextOf(member, known, sharedContext(known)))
+    const shared = sharedContext(known)
+    const verdict = assess(member, known.view, contextOf(member, known, shared))
+    const judged = { ...known, verdicts: new Map([[host, verdict]]) }
+    return { verdict, causes: allCauses(member, { known: judged, shared, storeOkMs: this.storeOkMs }) }
   }
 
   /** What those who observe a host say of each of its planes. */

@@ -1,5 +1,6 @@
 /** What a leader remembers from one tick to the next; lost with it, and found out again by the next. `observe.ts`
  *  writes what follows from the evidence, `commit.ts` what was asked and answered; everything else reads. */
+import { NOTHING_STANDS, type Standing } from '../causes/named.ts'
 import type { Errands } from '../evacuate/errands.ts'
 import type { Inventory } from '../evacuate/instances.ts'
 import { NOTHING_ASKED, NOT_DRAINING, type DrainKnowledge, type EvacuationKnowledge } from '../evacuate/knowledge.ts'
@@ -27,6 +28,8 @@ export interface HostMemory {
   evacuation: EvacuationKnowledge
   /** Its instances, while it is emptied. */
   drain: DrainKnowledge
+  /** The likeliest cause of what is wrong with it. */
+  standing: Standing
   /** Alerts about it, and when each was sent. */
   readonly alerts: Map<string, number>
 }
@@ -41,6 +44,7 @@ const newHost = (): HostMemory => ({
   fence: NOTHING_FOUND,
   evacuation: NOTHING_ASKED,
   drain: NOT_DRAINING,
+  standing: NOTHING_STANDS,
   alerts: new Map(),
 })
 

@@ -6,6 +6,7 @@ import { openIncident } from '../fence/open.ts'
 import { KEYS, type Incident } from '../protocol/records.ts'
 import type { Verdict } from '../verdict/assess.ts'
 import { permissionFor, type Known } from './known.ts'
+import { firstNoted } from './record-troubles.ts'
 
 export function openingOf(
   verdict: Pick<Verdict, 'host' | 'says' | 'conditions'>,
@@ -20,6 +21,7 @@ export function openingOf(
     bootId: view.evidence.lastBoot(host, cluster.memberOf(host))?.id ?? null,
     epoch: lease.epoch,
     storeIndex: cluster.index,
+    causes: firstNoted(host, known),
     at,
     dryRun: cluster.policy.value.dryRun,
     permission: permissionFor(host, cluster),

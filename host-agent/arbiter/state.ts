@@ -2,6 +2,7 @@
  *  nobody. */
 import { INTENT_GUARDS, type IntentGuards } from '../evacuate/intents.ts'
 import { FENCE_GUARDS, type FenceGuards } from '../fence/guards.ts'
+import { NOTHING_STANDS, type Standing, type Unwritten } from '../causes/named.ts'
 import type { Lease } from '../cluster/leadership.ts'
 import { ClusterState } from '../cluster/state.ts'
 import type { Snapshot } from '../cluster/store.ts'
@@ -9,6 +10,7 @@ import type { Environment } from '../adapters/environment.ts'
 import type { Heartbeat } from '../protocol/heartbeat.ts'
 import { LIMITS, type Limits } from '../protocol/limits.ts'
 import { LEADER_COMMAND_MS } from '../protocol/timing.ts'
+import type { Episode } from '../protocol/trouble.ts'
 import type { Verdict } from '../verdict/assess.ts'
 import { EvidenceStore } from '../verdict/evidence-store.ts'
 import { viewOf, type View } from '../verdict/view.ts'
@@ -59,6 +61,12 @@ export class ArbiterState {
   rounds = 0
   /** Hosts that must stop their guests, by the last tick. */
   stopping: ReadonlySet<string> = new Set()
+  /** When the store last took a session of this arbiter or its renewal; undefined: it was not asked yet. */
+  storeOkMs: number | undefined
+  /** What is wrong with the mesh as a whole; what of it could not be written yet, and what of that is over. */
+  meshStanding: Standing = NOTHING_STANDS
+  unwritten: Unwritten | undefined
+  ended: Episode | undefined
   /** Keys with a write under way. */
   readonly writing = new Set<string>()
   /** Alerts about the mesh as a whole, and when each was sent. */
@@ -90,6 +98,11 @@ export class ArbiterState {
 
   onStore(snapshot: Snapshot, nowMs: number): void {
     if (this.cluster.takeSnapshot(snapshot, nowMs)) this.settled = true
+  }
+
+  /** The store took a session of this arbiter, or its renewal. */
+  onStoreOk(nowMs: number): void {
+    this.storeOkMs = nowMs
   }
 
   /** A lease, renewed or new; undefined: it is lost, and nothing more is begun. */
@@ -127,6 +140,8 @@ export class ArbiterState {
       leaderSinceMs: this.leaderSinceMs,
       quiesced: this.quiesced,
       writing: this.writing,
+      meshStanding: this.meshStanding,
+      ended: this.ended,
       deviceLevels: (host) => environment.deviceLevels(host),
       fenceGuards: this.fenceGuards,
       intentGuards: this.intentGuards,

@@ -27,6 +27,7 @@ export class LeaseKeeper {
   private readonly sessions: Sessions
   private readonly now: () => number
   private readonly onLease: (lease: Lease | undefined) => void
+  private readonly onStoreOk: () => void
   private session: string | undefined
   private epoch: number | undefined
   private renewedMs = Number.NEGATIVE_INFINITY
@@ -35,10 +36,17 @@ export class LeaseKeeper {
   private turn = 0
   private stopped = false
 
-  constructor(parts: { sessions: Sessions; now: () => number; onLease: (lease: Lease | undefined) => void }) {
+  constructor(parts: {
+    sessions: Sessions
+    now: () => number
+    onLease: (lease: Lease | undefined) => void
+    /** The store took a session or its renewal, whoever leads. */
+    onStoreOk?: () => void
+  }) {
     this.sessions = parts.sessions
     this.now = parts.now
     this.onLease = parts.onLease
+    this.onStoreOk = parts.onStoreOk ?? (() => undefined)
   }
 
   /** Several times a second. */
@@ -63,6 +71,7 @@ export class LeaseKeeper {
     if (session === undefined)
       return this.sessions.create((made) => {
         if (!current() || made === undefined) return
+        this.onStoreOk()
         this.session = made
         this.renewedMs = nowMs
         this.triedMs = Number.NEGATIVE_INFINITY
@@ -74,6 +83,7 @@ export class LeaseKeeper {
         return this.lose()
       }
       if (alive === undefined) return
+      this.onStoreOk()
       this.renewedMs = Math.max(this.renewedMs, nowMs)
       if (this.epoch !== undefined) return this.onLease(this.leaseOf(this.epoch))
       this.acquire(session)

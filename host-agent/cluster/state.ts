@@ -19,6 +19,7 @@ import {
   Policy,
   SealedBmc,
 } from '../protocol/records.ts'
+import { TroubleRecord } from '../protocol/trouble.ts'
 import type { Change, Entry, Snapshot } from './store.ts'
 import { kept, kindOf, nameOf, type Kind, type Versioned } from './versioned.ts'
 
@@ -41,6 +42,8 @@ export class ClusterState {
   readonly intents = new Map<string, Versioned<Intent>>()
   readonly requests = new Map<string, Versioned<OperatorRequest>>()
   readonly bmcs = new Map<string, Versioned<SealedBmc>>()
+  /** By host, and one of the mesh as a whole. */
+  readonly troubles = new Map<string, Versioned<TroubleRecord>>()
   /** Keys whose value is not of its kind; told to people, acted on by nobody. */
   readonly broken = new Set<string>()
   hosts: Member[] = []
@@ -68,6 +71,7 @@ export class ClusterState {
     kindOf(KEYS.intents, this.intents, parseIntent),
     kindOf(KEYS.requests, this.requests, (value) => parsed(OperatorRequest, value)),
     kindOf(KEYS.bmcs, this.bmcs, (value) => parsed(SealedBmc, value)),
+    kindOf(KEYS.troubles, this.troubles, (value) => parsed(TroubleRecord, value)),
   ]
   /** Made when they are asked for, and again after each change. */
   private live: ReadonlyMap<string, Versioned<Incident>> | undefined

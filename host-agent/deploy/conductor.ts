@@ -11,6 +11,7 @@ import {
   type SessionRequest,
 } from '../../conductor/api/agent-wire.ts'
 import { SwarmAnswer, type SwarmCall } from '../../conductor/api/swarm-wire.ts'
+import { TpmAnswer, type TpmCall } from '../../conductor/api/tpm-wire.ts'
 import { asFault, Fault, FAULTS, isFault, type FaultCode } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 
@@ -51,11 +52,12 @@ export class ConductorLink {
     this.session?.destroy()
   }
 
-  async open(request: SessionRequest): Promise<void> {
+  async open(request: SessionRequest): Promise<SessionGrant> {
     const grant = SessionGrant.parse(
       JSON.parse((await this.patiently('POST', '/agent/v1/session', request)).toString()),
     )
     this.secret = grant.session
+    return grant
   }
 
   /** The next order; null when there is none now. Waits at the conductor. */
@@ -74,6 +76,9 @@ export class ConductorLink {
   /** Asked once: whoever calls asks again. */
   swarm = async (call: SwarmCall): Promise<SwarmAnswer> =>
     SwarmAnswer.parse(JSON.parse((await this.call('POST', '/agent/v1/swarm', call)).toString()))
+
+  tpm = async (call: TpmCall): Promise<TpmAnswer> =>
+    TpmAnswer.parse(JSON.parse((await this.patiently('POST', '/agent/v1/tpm', call)).toString()))
 
   index = (): Promise<Buffer> => this.patiently('GET', '/agent/v1/image')
   configDrive = (): Promise<Buffer> => this.patiently('GET', '/agent/v1/configdrive')

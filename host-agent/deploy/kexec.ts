@@ -9,7 +9,8 @@ import type { Run } from '../../kit/run.ts'
 import type { DiskFile } from './disk.ts'
 
 export type JumpReady = NonNullable<NonNullable<Report['done']>['jump']>
-type BootFile = NonNullable<ImageIndex['bootKernel']>['kernel']
+type BootKernel = NonNullable<ImageIndex['bootKernel']>
+type BootFile = BootKernel['kernel']
 
 const TIMEOUT_MS = 5 * 60_000
 const MAX_WHY = 1_000
@@ -22,29 +23,71 @@ export interface LoadParts {
   readonly run: Run
   /** Where the two files stand until they are loaded. */
   readonly scratch: string
+  /** The modules that drive the disk, as far as this kernel has them as modules. */
+  readonly drivers: readonly string[]
 }
 
-/** Before the file systems of the image are grown, which may move its files. What keeps the kernel from being loaded
- *  costs a jump, not the deploy. */
-export async function loadKernel(parts: LoadParts): Promise<JumpReady> {
-  const { index, run, scratch } = parts
+/** Reads the kernel and its initramfs from the disk, before the file systems of the image are grown, which may move its
+ *  files. The answer, once they are in memory, is the loading, which goes on beside other work and never throws: what
+ *  keeps the kernel from being loaded costs a jump, not the deploy. */
+export async function takeKernel(parts: LoadParts): Promise<{ readonly loading: Promise<JumpReady> }> {
+  const taken = await copyBoth(parts)
+  return { loading: 'ready' in taken ? Promise.resolve(taken) : load(taken, parts) }
+}
+
+interface Taken {
+  readonly kernel: string
+  readonly initrd: string
+  readonly args: string
+}
+
+async function copyBoth(parts: LoadParts): Promise<Taken | JumpReady> {
+  const { index, scratch } = parts
   const { bootKernel } = index
   if (!bootKernel) return { ready: false, why: 'no kernel is known of the image' }
+  const missing = missingDrivers(bootKernel, parts.drivers)
+  if (missing.length > 0)
+    return {
+      ready: false,
+      code: 'jump.driver',
+      why: `the kernel of the image and its initramfs have no module for the root disk: ${missing.join(', ')}`,
+    }
   const [kernel, initrd] = [join(scratch, 'image-kernel'), join(scratch, 'image-initrd')]
   try {
     await copyOut(bootKernel.kernel, kernel, parts)
     await copyOut(bootKernel.initrd, initrd, parts)
-    const { code, stderr } = await run(
-      ['kexec', '--kexec-file-syscall', '--load', kernel, `--initrd=${initrd}`, `--command-line=${bootKernel.args}`],
-      { timeoutMs: TIMEOUT_MS },
-    )
-    return code === 0 ? { ready: true } : { ready: false, why: refusal(stderr) }
+    return { kernel, initrd, args: bootKernel.args }
   } catch (error) {
-    return { ready: false, why: `the kernel of the image could not be loaded: ${short((error as Error).message)}` }
-  } finally {
-    await Promise.all([rm(kernel, { force: true }), rm(initrd, { force: true })])
+    await remove(kernel, initrd)
+    return notLoaded(error)
   }
 }
+
+async function load({ kernel, initrd, args }: Taken, { run }: LoadParts): Promise<JumpReady> {
+  try {
+    const { code, stderr } = await run(
+      ['kexec', '--kexec-file-syscall', '--load', kernel, `--initrd=${initrd}`, `--command-line=${args}`],
+      { timeoutMs: TIMEOUT_MS },
+    )
+    return code === 0 ? { ready: true } : { ready: false, code: 'jump.refused', why: refusal(stderr) }
+  } catch (error) {
+    return notLoaded(error)
+  } finally {
+    await remove(kernel, initrd)
+  }
+}
+
+const notLoaded = (error: unknown): JumpReady => ({
+  ready: false,
+  code: 'jump.refused',
+  why: `the kernel of the image could not be loaded: ${short((error as Error).message)}`,
+})
+
+const remove = (...paths: string[]) => Promise.all(paths.map((path) => rm(path, { force: true })))
+
+/** Images that were imported by an older program do not say what their kernels have. */
+const missingDrivers = ({ modules }: Pick<BootKernel, 'modules'>, drivers: readonly string[]): string[] =>
+  modules === undefined ? [] : drivers.filter((name) => !modules.includes(name))
 
 /** Under Secure Boot the kernel of the ramdisk loads only what a key that it trusts has signed. */
 function refusal(said: string): string {

@@ -5,13 +5,15 @@ import { monotonicClock as clock, systemClock } from '../../kit/clock.ts'
 import { asFault, isFault } from '../../kit/fault.ts'
 import { systemRandom } from '../../kit/random.ts'
 import { run } from '../../kit/run.ts'
-import type { Order, Progress } from '../../conductor/api/agent-wire.ts'
+import type { Order, Progress, SessionGrant } from '../../conductor/api/agent-wire.ts'
 import { parseCmdline, type BootArgs } from './cmdline.ts'
 import { ConductorLink } from './conductor.ts'
 import { askDhcp } from './dhcp.ts'
 import { bringUp } from './network.ts'
 import { carryOut } from './orders.ts'
+import { whileReporting } from './reporting.ts'
 import { readBootMode, readNics } from './sysfs.ts'
+import { proveBoot } from './tpm/prove.ts'
 import { troubleOf } from './trouble.ts'
 
 const SECRET_FILE = '/run/rackward-session'
@@ -21,25 +23,18 @@ const REPORT_MS = 900
 const say = (line: string): void => void process.stdout.write(`rackward-agent: ${line}\n`)
 
 /** The secret is kept before it is used: an agent that is started again in the same boot is the same agent. */
-async function openSession(link: ConductorLink, args: BootArgs): Promise<void> {
+async function openSession(link: ConductorLink, args: BootArgs): Promise<SessionGrant> {
   const kept = await readFile(SECRET_FILE, 'utf8').catch(() => undefined)
   const secret = kept ?? systemRandom.bytes(32).toString('base64url')
   if (!kept) await writeFile(SECRET_FILE, secret, { mode: 0o600 })
   const macs = (await readNics()).map((nic) => nic.mac)
   const proof = args.token === undefined ? { claim: args.mac } : { token: args.token }
-  await link.open({ ...proof, secret, macs, bootMode: await readBootMode(), clockMs: systemClock.now() })
+  return link.open({ ...proof, secret, macs, bootMode: await readBootMode(), clockMs: systemClock.now() })
 }
 
 async function obey(link: ConductorLink, order: Order, args: BootArgs): Promise<boolean> {
   say(`order ${order.kind}`)
   let progress: Progress = { phase: order.kind, doneBytes: 0, totalBytes: 0 }
-  let busy = true
-  const reporting = (async () => {
-    while (busy) {
-      await link.report({ orderId: order.id, progress }).catch(() => undefined)
-      await clock.sleep(REPORT_MS)
-    }
-  })()
   const parts = {
     clock,
     run,
@@ -53,7 +48,7 @@ async function obey(link: ConductorLink, order: Order, args: BootArgs): Promise<
       progress = now
     },
   }
-  const result = await carryOut(order, parts).then(
+  const work = carryOut(order, parts).then(
     (done) => ({ done }),
     (error: unknown) => {
       const fault = asFault(error, 'agent.broken')
@@ -61,8 +56,11 @@ async function obey(link: ConductorLink, order: Order, args: BootArgs): Promise<
       return { failed: { code: fault.code, text: fault.detail.slice(0, 4000) } }
     },
   )
-  busy = false
-  await reporting
+  const result = await whileReporting(work, {
+    clock,
+    everyMs: REPORT_MS,
+    say: () => link.report({ orderId: order.id, progress }),
+  })
   await link.report({ orderId: order.id, ...result }).catch((error: unknown) => {
     // The conductor has moved on (an abort, a new try): the result is of no use any more.
     if (!isFault(error, 'store.stale')) throw error
@@ -89,8 +87,13 @@ async function main(): Promise<void> {
     clock,
     onTrouble: troubleOf({ http: said.http, say }),
   })
-  await openSession(link, args)
+  const { tpm } = await openSession(link, args)
   say('the conductor knows this node')
+  // Beside the orders: some TPMs take half a minute to make their keys. What must wait for it waits at the conductor.
+  if (tpm)
+    void proveBoot({ ask: link.tpm, run, clock, say }).catch((error: Error) =>
+      say(`no proof of this boot: ${error.message}`),
+    )
   for (let have = ''; ;) {
     const order = await link.order(have)
     const isDone = order && order.id !== have ? await obey(link, order, args) : false

@@ -16,16 +16,18 @@ import type { Random } from '../../kit/random.ts'
 import type { Run } from '../../kit/run.ts'
 import { eraseExpress, eraseMetadata, eraseWhole } from './clean.ts'
 import { DiskFile } from './disk.ts'
+import { readDrivers } from './disk-drivers.ts'
 import { fitTable, growRoot, setUefiEntry, writeConfigDrive } from './finish.ts'
 import { chooseRootDisk } from './hints.ts'
 import { readInventory } from './inventory.ts'
 import { enrollKeys } from './keys.ts'
 import { configureRaid } from './raid/configure.ts'
 import { clearLoaders, installLoaders } from './raid/loader.ts'
-import { jump, loadKernel, type JumpReady } from './kexec.ts'
+import { jump, takeKernel, type JumpReady } from './kexec.ts'
 import { Mdadm } from './raid/mdadm.ts'
 import { lookAtDisks, notSkipped } from './raid/skip.ts'
 import { disksAndVolumes, startVolumes, type RunningVolume } from './raid/volumes.ts'
+import type { Moved } from './moved.ts'
 import { openRescue } from './rescue.ts'
 import { readBootMode, readDisks } from './sysfs.ts'
 import { swarmFor } from './swarm/for-order.ts'
@@ -128,33 +130,43 @@ async function deploy(
   stopwatch.lap('prepare')
   const file = await DiskFile.open(disk.name)
   let ready: JumpReady | undefined
+  let moved: Moved | undefined
   try {
     if (volume) await clearLoaders(volume, mdadm)
     const swarm = await swarmFor(order, { ...parts, index, disk: file })
-    await writeImage({
+    moved = await writeImage({
       disk: file,
       swarm,
       index,
+      diskBytes: disk.sizeBytes,
       dataUrl: order.dataUrl,
+      compare: order.compare ?? true,
       clock: parts.clock,
-      onProgress: (phase, doneBytes) => {
+      onProgress: (phase, doneBytes, soFar) => {
         if (phase === 'verify' && !stopwatch.has('write')) stopwatch.lap('write')
-        const from = phase === 'write' ? swarm?.said : undefined
+        const from = phase === 'write' ? sourcesText(swarm?.said, soFar) : undefined
         parts.progress({ phase, doneBytes, totalBytes: index.sizeBytes, ...(from ? { from } : {}) })
       },
     })
     stopwatch.lap('readback')
-    ready = order.kexec ? await loadKernel({ disk: file, index, run: parts.run, scratch: '/run' }) : undefined
-    if (ready) stopwatch.lap('kexec')
+    const drivers = order.kexec ? await readDrivers(disk.name) : []
+    const taken = order.kexec
+      ? await takeKernel({ disk: file, index, run: parts.run, scratch: '/run', drivers })
+      : undefined
+    if (taken) stopwatch.lap('kexec')
     parts.progress({ phase: 'finish', doneBytes: index.sizeBytes, totalBytes: index.sizeBytes })
-    const about = { disk, index, clock: parts.clock }
-    const label = await fitTable(about)
-    if (drive) await writeConfigDrive(about, drive, label)
-    await growRoot(about)
-    const bootMode = await readBootMode()
-    if (volume) await installLoaders(volume, { mdadm, bootMode, efiLoader: index.efiLoader })
-    else if (bootMode === 'uefi') await setUefiEntry(about)
-    await file.flush()
+    try {
+      const about = { disk, index, clock: parts.clock }
+      const label = await fitTable(about)
+      if (drive) await writeConfigDrive(about, drive, label)
+      await growRoot(about)
+      const bootMode = await readBootMode()
+      if (volume) await installLoaders(volume, { mdadm, bootMode, efiLoader: index.efiLoader })
+      else if (bootMode === 'uefi') await setUefiEntry(about)
+      await file.flush()
+    } finally {
+      ready = await taken?.loading
+    }
     stopwatch.lap('finish')
   } catch (error) {
     // Half an image must not boot; that it could not even be made unbootable is the smaller news.
@@ -167,9 +179,16 @@ async function deploy(
   return {
     rootDisk: disk,
     writtenBytes: index.sizeBytes,
+    ...(moved ? { moved } : {}),
     timings: stopwatch.laps,
     ...(ready ? { jump: ready } : {}),
   }
+}
+
+/** Where the bytes of an image come from, for whoever watches; undefined: all of them from the image server. */
+export function sourcesText(swarm: string | undefined, { heldPieces, pieces }: Moved): string | undefined {
+  const held = heldPieces > 0 ? `(${heldPieces} of ${pieces} pieces already on the disk)` : undefined
+  return swarm || held ? [swarm, held].filter(Boolean).join(' ') : undefined
 }
 
 function readIndex(bytes: Buffer, sha256: string): ImageIndex {

@@ -1,5 +1,6 @@
 /** What is asked of BMCs, fence devices and slots, as values; and what each request and each answer adds to the
  *  knowledge of the host. Pure. */
+import type { FaultCode } from '../../kit/fault.ts'
 import type { DeviceLevel } from '../protocol/records.ts'
 import { samePill, type PoisonPill } from '../protocol/poison-pill.ts'
 import { sameUuid } from './bmc-identity.ts'
@@ -92,6 +93,8 @@ export interface PowerAnswer {
   readonly systemUuid?: string | null
   /** What went wrong, for people. */
   readonly fault?: string
+  /** Of the registry of faults; absent: it did not answer in time. */
+  readonly code?: FaultCode
 }
 
 /** The knowledge once a BMC or a device has answered what was asked at `askedMs`. */
@@ -113,7 +116,7 @@ export function powerAnswered(
     }
     // An answer ends the command; without one it may still be on its way until its deadline.
     case 'power off':
-      return { ...acknowledged, bmcFault: fault }
+      return { ...acknowledged, bmcFault: fault, bmcFaultCode: answer.code }
     case 'device off':
       return withDevice(acknowledged, effect.level, { busy: false, fault })
   }
@@ -125,7 +128,7 @@ function powerRead(
   answer: PowerAnswer & { readonly atMs: number },
 ): FenceKnowledge {
   const { atMs } = answer
-  const told = { ...known, bmcBusy: false, bmcFault: answer.fault }
+  const told = { ...known, bmcBusy: false, bmcFault: answer.fault, bmcFaultCode: answer.code }
   const named: FenceKnowledge =
     answer.systemUuid === undefined
       ? told

@@ -1,6 +1,7 @@
 /** What a leader has found out about fencing one host: what its BMC and its fence devices answered, which commands are
  *  on their way, where the poison pill stands. A value, replaced as a whole; lost with the leader, and found out again
  *  by the next. Pure. */
+import type { FaultCode } from '../../kit/fault.ts'
 import type { DeviceLevel } from '../protocol/records.ts'
 import { provenOff, type PowerRead } from './guards.ts'
 
@@ -43,6 +44,8 @@ export interface FenceKnowledge {
   readonly identityAtMs: number
   /** What went wrong with the BMC last, for people. */
   readonly bmcFault: string | undefined
+  /** Of the registry of faults; undefined: it did not answer in time, or nothing went wrong. */
+  readonly bmcFaultCode: FaultCode | undefined
   /** A reading is under way; a BMC is asked one thing at a time. */
   readonly bmcBusy: boolean
   /** Deadlines of OFF commands without an answer. */
@@ -74,6 +77,7 @@ export const NOTHING_FOUND: FenceKnowledge = {
   identity: 'unknown',
   identityAtMs: Number.NEGATIVE_INFINITY,
   bmcFault: undefined,
+  bmcFaultCode: undefined,
   bmcBusy: false,
   outstanding: [],
   lastOffMs: null,
@@ -91,6 +95,7 @@ export const afterIncident = (known: FenceKnowledge): FenceKnowledge => ({
   identity: known.identity,
   identityAtMs: known.identityAtMs,
   bmcFault: known.bmcFault,
+  bmcFaultCode: known.bmcFaultCode,
   bmcBusy: known.bmcBusy,
   pill: { ...NO_PILL, attempts: known.pill.attempts },
 })

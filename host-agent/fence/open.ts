@@ -17,6 +17,8 @@ export interface OpenAbout {
   readonly at: string
   /** Says what it would have done, and does nothing. */
   readonly dryRun: boolean
+  /** The likeliest cause, as far as it is known by now. */
+  readonly causes?: Incident['causes']
   /** The policy and the hold as they must still be. */
   readonly permission: NonNullable<Decision<never>['guards']>
   /** Stored with it, or not at all. */
@@ -42,7 +44,7 @@ export function openIncident(
 
 function incidentFrom(
   { host, says, conditions }: Pick<Verdict, 'host' | 'says' | 'conditions'>,
-  { cause, bootId, epoch, storeIndex, at }: OpenAbout,
+  { cause, bootId, epoch, storeIndex, at, causes }: OpenAbout,
 ): Incident {
   const why = cause === 'silent' ? conditions.map((one) => `${one.id}: ${one.says}`).join('\n') : says
   return {
@@ -61,6 +63,7 @@ function incidentFrom(
     returnedBoot: null,
     lines: [{ at, says: `confirmed: ${says}`.slice(0, WHY_CHARACTERS) }],
     ...lastHeard(conditions, at),
+    ...(causes === undefined ? {} : { causes }),
   }
 }
 

@@ -44,6 +44,7 @@ const HeartbeatShape = z.object({
   ticks: z.optional(z.record(z.string(), z.object({ advanceAgeMs: Age, readingMs: Age }))),
   noGrant: z.optional(z.array(z.string())),
   settled: z.optional(z.boolean()),
+  storeAgeMs: z.optional(Age),
   /** `timestamp`, under its first name. */
   mark: z.optional(Age),
   /** `echoedTimestamps`, under its first name. */

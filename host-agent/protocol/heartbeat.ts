@@ -67,6 +67,8 @@ export interface Heartbeat {
   readonly noGrant?: readonly string[]
   /** Of arbiters: it has read the store since it started. */
   readonly settled?: boolean
+  /** Of arbiters: since the store last took something from it. */
+  readonly storeAgeMs?: number
   /** Of arbiters: its own clock when it sent this. */
   readonly timestamp?: number
   /** Of arbiters: the newest timestamp of each other arbiter. An arbiter that finds its own timestamp echoed here has
@@ -77,7 +79,7 @@ export interface Heartbeat {
 /** What an arbiter states beyond what every node reports. */
 export type ArbiterStatement = Pick<
   Heartbeat,
-  'heard' | 'ticks' | 'noGrant' | 'settled' | 'timestamp' | 'echoedTimestamps'
+  'heard' | 'ticks' | 'noGrant' | 'settled' | 'storeAgeMs' | 'timestamp' | 'echoedTimestamps'
 >
 
 /** What an arbiter answers to a host's heartbeat. */

@@ -6,6 +6,7 @@ import * as z from 'zod/mini'
 import { HOST_NAME } from './names.ts'
 import { PLANES } from './heartbeat.ts'
 import { LIMITS, type Limits } from './limits.ts'
+import { NamedCause } from './trouble.ts'
 
 export const PREFIX = 'rackward/'
 export const KEYS = {
@@ -17,6 +18,7 @@ export const KEYS = {
   intents: `${PREFIX}intents/`,
   requests: `${PREFIX}requests/`,
   bmcs: `${PREFIX}bmcs/`,
+  troubles: `${PREFIX}troubles/`,
 } as const
 
 export const INCIDENT_STATES = [
@@ -208,6 +210,9 @@ export const IncidentRecord = z.object({
   /** When each arbiter last heard the host, before the first line. Wall clock, for people alone; absent before version
    *  0.3, and where no silence was judged. */
   lastHeard: z.optional(z.record(Name, z.string())),
+  /** The likeliest causes as they were named until it was proven, the newest last; absent before version 0.3, and where
+   *  none was found. For people alone: what of it cannot be read leaves the incident as it is. */
+  causes: z.catch(z.optional(z.array(NamedCause)), undefined),
 })
 export type Incident = Readonly<z.infer<typeof IncidentRecord>>
 

@@ -124,6 +124,13 @@ export const HARDWARE_FAULTS = {
       'see that the BMC reaches the URL of the conductor (boot.media, driver_info/external_http_url) and has a ' +
       'free virtual CD drive',
   },
+  'bmc.http-boot': {
+    retry: false,
+    description: 'the firmware did not boot from the URL that its BMC gave to it',
+    remedy:
+      'see that HTTP boot is switched on in the firmware, that its network card gets an address (by DHCP or in the ' +
+      'settings of the firmware) and reaches the URL of the conductor (boot.media, driver_info/external_http_url)',
+  },
   'boot.down': {
     retry: true,
     description: 'the boot services are not running',
@@ -250,30 +257,5 @@ export const HARDWARE_FAULTS = {
     retry: false,
     description: 'a disk could not be cleaned',
     remedy: 'check the disk, then manage and provide the node again',
-  },
-  'agent.token': {
-    retry: false,
-    description: 'the boot token is invalid',
-    remedy: 'boot the node again through its conductor',
-  },
-  'agent.session': {
-    retry: false,
-    description: 'the agent session is invalid',
-    remedy: 'boot the node again through its conductor',
-  },
-  'agent.network': {
-    retry: true,
-    description: 'the agent cannot reach the conductor',
-    remedy: 'check the network between the node and the conductor',
-  },
-  'agent.broken': {
-    retry: false,
-    description: 'the agent failed unexpectedly',
-    remedy: 'look at the console of the node and report the error',
-  },
-  'agent.jump': {
-    retry: false,
-    description: 'the agent could not jump into the image (kexec)',
-    remedy: 'none is needed: the server is started cold; reboot: cold in driver_info of the node ends further tries',
   },
 } as const satisfies Record<string, Meaning>

@@ -124,6 +124,16 @@ export const SERVICE_FAULTS = {
     description: 'too many logins failed',
     remedy: 'wait a minute, then send the right password',
   },
+  'access.often': {
+    retry: true,
+    description: 'requests come more often than a limit allows',
+    remedy: 'send them less often, or raise the named limit',
+  },
+  'hook.unfinished': {
+    retry: true,
+    description: 'an alert could not be acted on',
+    remedy: 'send it again; what was done already is not done twice',
+  },
   'access.streams': {
     retry: true,
     description: 'too many event streams are open',

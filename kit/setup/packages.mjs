@@ -22,6 +22,7 @@ const RACK = [
   ['openipmi', 'ipmi_sim, the virtual BMCs'],
   ['ipmitool', 'power control'],
   ['freeipmi-tools', 'ipmipower, which reads the power of all BMCs at once'],
+  ['swtpm', 'the TPMs of the virtual servers'],
   ['iproute2', 'the network namespace of the rack'],
   ['nftables', 'packet loss and broken lines in tests'],
   ['openssl', 'the certificate of the agent port'],
@@ -90,6 +91,11 @@ const BOOT_PEERS = [
   ['openssl', 'the certificate of the agent port'],
 ]
 
+const RACKWARD_ALONE = [
+  ['iproute2', 'network namespaces'],
+  ['openssl', 'the certificate of the agent port'],
+]
+
 const PACKAGING = [
   ['mmdebstrap', 'a clean Debian to install the packages in'],
   ['systemd-container', 'systemd-nspawn, which boots it'],
@@ -150,6 +156,7 @@ export const PACKAGES = {
   bench: [...BUILD, ...RACK],
   'bench cluster': [...BUILD, ...RACK, POSTGRES],
   'bench boot': [...BUILD, ...BOOT_PEERS],
+  'bench images': [...BUILD, ['nginx-light', 'another file server, measured beside ours'], ...RACKWARD_ALONE],
   'bench storm': [...BUILD, ...BOOT_PEERS],
   'bench web': [...BUILD, ...BROWSER],
   test: [...BUILD, ...RACK, ...PEERS, ...BROWSER, POSTGRES],

@@ -1,6 +1,7 @@
-/** `npm run bench -- explain [--only NAME,...]`: faults are put into virtual servers, and explain must name the true
- *  cause of each first, at the latest a minute after its phase exceeds its usual time. Reference boots, as many at a
- *  time as there are servers later, measure what is usual on this machine; each counts as five. */
+/** `npm run bench -- explain [--only nodes | mesh | NAME,...]`: faults are put into virtual servers, and explain must
+ *  name the true cause of each first, at the latest a minute after its phase exceeds its usual time. Reference boots,
+ *  as many at a time as there are servers later, measure what is usual on this machine; each counts as five. The faults
+ *  of a mesh are in explain-mesh.ts. */
 import { readFile, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
@@ -10,6 +11,8 @@ import type { Server, ServerSpec } from '../lab/server.ts'
 import { sh } from '../lab/shell.ts'
 import { openBench, useTiny, type Bench } from '../rack/setup.ts'
 import { BOOT_FAULTS, damage, DEPLOY_FAULTS, type At, type BootFault } from './explain-faults.ts'
+import { benchExplainMesh, isNamed, LEAST_SHARE, meshLineOf } from './explain-mesh.ts'
+import { MESH_FAULTS } from './explain-mesh-faults.ts'
 import { makeOwnSystem, wearOut } from './explain-server.ts'
 
 const GIB = 1024 ** 3
@@ -212,25 +215,20 @@ async function open(say: (line: string) => void): Promise<Parts> {
   return { bench, initrd: link, ownSystem, say }
 }
 
-export async function benchExplain(at: {
-  readonly only?: string | undefined
-  readonly json: boolean
-  readonly say: (line: string) => void
-}): Promise<void> {
-  const all = [...BOOT_FAULTS, ...DEPLOY_FAULTS].map(({ name }) => name)
-  const names = at.only === undefined ? all : at.only.split(',')
-  const unknown = names.find((name) => !all.includes(name))
-  if (unknown !== undefined) throw new Error(`there is no fault ${unknown}; there are ${all.join(', ')}`)
-  const parts = await open(at.say)
+/** The faults in virtual servers. */
+export async function benchExplainNodes(
+  wanted: ReadonlySet<string>,
+  say: (line: string) => void,
+): Promise<{ results: Named[]; right: number }> {
+  const parts = await open(say)
   const results: Named[] = []
   const tell = (named: Named) => {
     results.push(named)
-    at.say(lineOf(named))
+    say(lineOf(named))
   }
   try {
     await parts.bench.conductor.start()
     await reference(parts)
-    const wanted = new Set(names)
     await bootFaults(
       parts,
       BOOT_FAULTS.filter(({ name }) => wanted.has(name)),
@@ -241,7 +239,51 @@ export async function benchExplain(at: {
     await parts.bench.rack.down()
   }
   const right = results.filter(({ rank, seconds }) => rank === 1 && seconds * 1000 <= REACH_MS).length
-  if (at.json) process.stdout.write(`${JSON.stringify({ right, of: results.length, faults: results })}\n`)
-  else process.stdout.write(`${results.map(lineOf).join('\n')}\n${right} of ${results.length} named first in time\n`)
-  if (right < Math.ceil(LEAST * results.length)) process.exitCode = 1
+  return { results, right }
+}
+
+/** Which faults a run injects: `nodes`, `mesh`, or names of either half; all without `only`. */
+function chosen(only: string | undefined): { nodes: Set<string>; mesh: Set<string> } {
+  const halves = {
+    nodes: [...BOOT_FAULTS, ...DEPLOY_FAULTS].map(({ name }) => name),
+    mesh: MESH_FAULTS.map(({ name }) => name),
+  }
+  const all = [...halves.nodes, ...halves.mesh]
+  const names = (only?.split(',') ?? ['nodes', 'mesh']).flatMap((name) =>
+    name === 'nodes' || name === 'mesh' ? halves[name] : [name],
+  )
+  const unknown = names.find((name) => !all.includes(name))
+  if (unknown !== undefined) throw new Error(`there is no fault ${unknown}; there are nodes, mesh, ${all.join(', ')}`)
+  const wanted = new Set(names)
+  return {
+    nodes: new Set(halves.nodes.filter((name) => wanted.has(name))),
+    mesh: new Set(halves.mesh.filter((name) => wanted.has(name))),
+  }
+}
+
+export async function benchExplain(at: {
+  readonly only?: string | undefined
+  readonly json: boolean
+  readonly say: (line: string) => void
+}): Promise<void> {
+  const { nodes, mesh } = chosen(at.only)
+  const lines: string[] = []
+  const report: Record<string, unknown> = {}
+  if (nodes.size > 0) {
+    const { results, right } = await benchExplainNodes(nodes, at.say)
+    Object.assign(report, { right, of: results.length, faults: results })
+    lines.push(...results.map(lineOf), `${right} of ${results.length} named first in time`)
+    if (right < Math.ceil(LEAST * results.length)) process.exitCode = 1
+  }
+  if (mesh.size > 0) {
+    const faults = await benchExplainMesh(mesh, at.say)
+    const right = faults.filter(isNamed).length
+    report.mesh = { right, of: faults.length, faults }
+    lines.push(
+      ...faults.map(meshLineOf),
+      `mesh: ${right} of ${faults.length} named first, while they last and afterwards`,
+    )
+    if (right < Math.ceil(LEAST_SHARE * faults.length)) process.exitCode = 1
+  }
+  process.stdout.write(at.json ? `${JSON.stringify(report)}\n` : `${lines.join('\n')}\n`)
 }

@@ -2,8 +2,10 @@
 import { expect, test } from 'vitest'
 import { dhcpFigure, median, tftpFigure } from './boot.ts'
 import { deployFigures } from './cluster.ts'
+import { servedFigure } from './images.ts'
 import { compare } from './media.ts'
 import { believable } from './power.ts'
+import { ratiosOf } from './redeploy.ts'
 import { figureOf } from './redfish.ts'
 import { stormFigures } from './storm.ts'
 import { believableWeb } from './web.ts'
@@ -49,6 +51,14 @@ test('a TFTP server of others that sent nothing in a round has a figure, and our
   const none = { run: silent, cpuMs: 1 }
   expect(tftpFigure('dnsmasq, one client', none)).toEqual({ megabytesPerSecond: 0, cpuMsPerMegabyte: 0 })
   expect(() => tftpFigure('Rackward, one client', none)).toThrow(/0 bytes are too few/)
+})
+
+test('bytes of an image that took no CPU time, or that hardly came, are an error of the measurement', () => {
+  const cost = { cpuMs: 500, rssBytes: 2 ** 21 }
+  const figure = { gibPerSecond: 0.5, cpuSecondsPerGb: 0.5 / (2 ** 30 / 1e9), rssMib: 2 }
+  expect(servedFigure({ bytes: 2 ** 30, requests: 32, seconds: 2 }, cost)).toEqual(figure)
+  expect(() => servedFigure({ bytes: 9, requests: 1, seconds: 2 }, cost)).toThrow(/9 bytes in 2 s are too few/)
+  expect(() => servedFigure({ bytes: 2 ** 30, requests: 32, seconds: 2 }, { ...cost, cpuMs: 0 })).toThrow(/no CPU time/)
 })
 
 test('a storm in which a server did not boot, or got the address of another one, has no figures', () => {
@@ -120,4 +130,18 @@ test('a simulation in which servers without a fault were not deployed has no tim
   )
   // A server whose disk was made to fail is no flaw of the conductor.
   expect(deployFigures({ ...summary, done: 133, failed: 1 })).toMatchObject({ failed: 1 })
+})
+
+test('redeploys are compared with the floor by their medians; a floor that took no time is no floor', () => {
+  const floors = [{ total: 50 }, { total: 60 }]
+  const redeploys = [
+    { how: 'cold', total: 99 },
+    { how: 'kexec', total: 66 },
+    { how: 'kexec', total: 300 },
+    { how: 'kexec', total: 60 },
+  ] as const
+  expect(ratiosOf(floors, redeploys)).toEqual({ cold: 1.8, kexec: 1.2 })
+  expect(ratiosOf(floors, redeploys.slice(0, 1))).toEqual({ cold: 1.8, kexec: null })
+  expect(() => ratiosOf([{ total: 0 }], redeploys)).toThrow(/a floor of 0 s/)
+  expect(() => ratiosOf([], redeploys)).toThrow(/a floor of null s/)
 })

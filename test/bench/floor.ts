@@ -1,5 +1,5 @@
-/** The floor that a deploy is measured against, on the same virtual server in the same run: a network boot into a
- *  shell, `dd` of the same raw bytes onto the same disk, and one boot of the system that is then on it. */
+/** The parts of the floors that deploys are measured against, on the same virtual server in the same run: a ramdisk
+ *  with a shell instead of the agent, the raw bytes of the image, and marks on the console. */
 import { createWriteStream } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -10,7 +10,7 @@ import { pieceLength } from '../../images/index.ts'
 import { zstdDecompress } from '../images/zstd.ts'
 import type { ImageStore } from '../../images/store.ts'
 
-/** A shell instead of the agent: says when it is there, copies, says when that is done. */
+/** Says when the shell is there, and begins. */
 const FLOOR_INIT = `#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sysfs /sys
@@ -20,16 +20,19 @@ echo 4 > /proc/sys/kernel/printk
 load() { /bin/busybox find /sys/devices -name modalias -exec /bin/busybox cat {} + | /bin/busybox sort -u | /bin/busybox xargs modprobe -abq; }
 load; load; modprobe -abq sd_mod
 echo FLOOR-SHELL
-/bin/busybox dd if=/dev/vdb of=/dev/vda bs=4M conv=fsync
+`
+
+/** Copies, and says when that is done. */
+export const COPY = `/bin/busybox dd if=/dev/vdb of=/dev/vda bs=4M conv=fsync
 echo FLOOR-DD
 /bin/busybox sleep 3600
 `
 
-/** The ramdisk with that init on top: the kernel unpacks one archive over the other. */
-export async function floorInitrd(initrd: string, dir: string): Promise<string> {
+/** The ramdisk with an init that does `work` on top: the kernel unpacks one archive over the other. */
+export async function floorInitrd(initrd: string, dir: string, work: string): Promise<string> {
   const top = join(dir, 'floor-top')
   await mkdir(top, { recursive: true })
-  await writeFile(join(top, 'init'), FLOOR_INIT, { mode: 0o755 })
+  await writeFile(join(top, 'init'), `${FLOOR_INIT}${work}`, { mode: 0o755 })
   await runOk(
     [
       'bash',
@@ -48,10 +51,10 @@ export async function floorInitrd(initrd: string, dir: string): Promise<string> 
   return out
 }
 
-/** The raw bytes of an image of the store, as a file. */
-export async function rawFile(store: ImageStore, image: ImageIndex, to: string): Promise<void> {
+/** The raw bytes of an image of the store, as a file, or in a file from a place on. */
+export async function rawFile(store: ImageStore, image: ImageIndex, to: string, start = 0): Promise<void> {
   const data = await readFile(store.dataPath(image.id))
-  const out = createWriteStream(to)
+  const out = createWriteStream(to, start > 0 ? { flags: 'r+', start } : {})
   for (const [number, piece] of image.pieces.entries()) {
     const bytes = piece.zero
       ? Buffer.alloc(pieceLength(image, number))

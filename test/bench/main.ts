@@ -1,61 +1,44 @@
-/** `npm run bench [-- deploy | boot | explain [--only NAME,...] | storm | media | api | scale [--nodes N] | web |
- *  mesh [--hosts N] | redfish [--bmcs N] | cluster | polls [--bmcs N]]`. Each but the first has a file of its own name.
- *  Deploy: how long a deploy takes per phase, against the floor measured on the same server in the same run; and the
- *  ramdisk's size. Figures are for comparing within one run: they move with the machine. */
+/** `npm run bench [-- deploy | redeploy | boot | explain [--only nodes|mesh|NAME,...] | storm | media | images | api |
+ *  scale [--nodes N] | web | mesh [--hosts N] | redfish [--bmcs N] | cluster | polls [--bmcs N]]`. Each but the first
+ *  has a file of its own name. Deploy: how long a deploy takes per phase, against the floor measured on the same server
+ *  in the same run, and the ramdisk's size; then `redeploy`. Figures are for comparing within one run: they move with
+ *  the machine. */
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { debianFor, defaultCache, ramdiskFor } from '../../cli/image.ts'
 import { ImageStore } from '../../images/store.ts'
 import { until } from '../../kit/clock.ts'
-import { run } from '../../kit/run.ts'
-import { chooseAccel } from '../lab/accel.ts'
 import { RackConductor } from '../lab/conductor.ts'
 import { enroll, travel } from '../lab/journey.ts'
-import type { Rack } from '../lab/rack.ts'
-import type { Firmware, Server } from '../lab/server.ts'
+import type { Firmware } from '../lab/server.ts'
 import { newSeen } from '../lab/show.ts'
 import { sh } from '../lab/shell.ts'
 import { benchApi } from './api.ts'
 import { benchBoot } from './boot.ts'
+import { benchServer, makeAll, seconds, sshAnswers, WAIT_MS, type Made } from './debian-rack.ts'
 import { benchExplain } from './explain.ts'
 import { inRack } from './in-rack.ts'
 import { benchCluster } from './cluster.ts'
+import { benchImages } from './images.ts'
 import { benchMedia } from './media.ts'
 import { benchMesh } from './mesh.ts'
 import { benchPolls } from './polls.ts'
+import { benchRedeploy, redeployTable } from './redeploy.ts'
 import { benchRedfish } from './redfish.ts'
 import { benchScale } from './mesh-scale.ts'
 import { benchStorm } from './storm.ts'
 import { benchScaleOfNodes, scaleTable } from './scale.ts'
-import { floorInitrd, marker, rawFile } from './floor.ts'
+import { COPY, floorInitrd, marker, rawFile } from './floor.ts'
 
-const GIB = 1024 ** 3
-const DISK_BYTES = 6 * GIB
-const WAIT_MS = 10 * 60_000
 const say = (line: string) => void process.stderr.write(`${line}\n`)
-const seconds = (fromMs: number, toMs: number) => Math.round((toMs - fromMs) / 100) / 10
-
-interface Made {
-  readonly ramdisk: { kernel: string; initrd: string; sizeBytes: number }
-  readonly image: Awaited<ReturnType<typeof debianFor>>
-  readonly imageStore: string
-  readonly accel: 'kvm' | 'tcg'
-}
-
-const spec = (firmware: Firmware) => ({
-  name: 'bench-1',
-  firmware,
-  card: 'virtio' as const,
-  diskKind: 'virtio' as const,
-  diskBytes: DISK_BYTES,
-  memoryMb: 1024,
-})
 
 async function measureFloor(made: Made, firmware: Firmware) {
   return inRack('floor', made.accel, async (rack) => {
-    const server = await rack.addServer({ ...spec(firmware), moreDisks: [Math.ceil(made.image.sizeBytes / 512) * 512] })
+    const server = await rack.addServer({
+      ...benchServer(firmware),
+      moreDisks: [Math.ceil(made.image.sizeBytes / 512) * 512],
+    })
     await rawFile(new ImageStore(made.imageStore), made.image, `${server.diskFile}.1`)
-    const initrd = await floorInitrd(made.ramdisk.initrd, rack.dir)
+    const initrd = await floorInitrd(made.ramdisk.initrd, rack.dir, COPY)
     const conductor = await RackConductor.make(rack, {
       imageStore: made.imageStore,
       kernel: made.ramdisk.kernel,
@@ -78,25 +61,14 @@ async function measureFloor(made: Made, firmware: Firmware) {
     await rack.ipmi(server, ['chassis', 'bootdev', 'disk'])
     const bootMs = Date.now()
     await rack.ipmi(server, ['power', 'on'])
-    await sshAnswers(rack, server)
-    return { netboot: seconds(powerMs, shellMs), dd: seconds(shellMs, ddMs), boot: seconds(bootMs, Date.now()) }
-  })
-}
-
-/** The SSH server says its version: the system is up as far as a login needs. */
-async function sshAnswers(rack: Rack, server: Server): Promise<void> {
-  const address = '10.77.0.100'
-  const argv = rack.in(['timeout', '2', 'bash', '-c', `exec 3<>/dev/tcp/${address}/22; head -c 7 <&3`])
-  await until(async () => (await run(argv, { timeoutMs: 10_000 })).stdout.startsWith('SSH-2.0'), {
-    what: `SSH of ${server.name}`,
-    timeoutMs: WAIT_MS,
-    everyMs: 200,
+    const upMs = await sshAnswers(rack)
+    return { netboot: seconds(powerMs, shellMs), dd: seconds(shellMs, ddMs), boot: seconds(bootMs, upMs) }
   })
 }
 
 async function measureDeploy(made: Made, firmware: Firmware) {
   return inRack('bench', made.accel, async (rack) => {
-    const server = await rack.addServer(spec(firmware))
+    const server = await rack.addServer(benchServer(firmware))
     await sh(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', join(rack.dir, 'id_ed25519')])
     const conductor = await RackConductor.make(rack, {
       imageStore: made.imageStore,
@@ -123,7 +95,7 @@ async function main(): Promise<void> {
       bmcs: { type: 'string' },
       nodes: { type: 'string' },
       speed: { type: 'string' },
-      clients: { type: 'string', default: '20000' },
+      clients: { type: 'string' },
       seconds: { type: 'string', default: '5' },
       servers: { type: 'string', default: '1000' },
       only: { type: 'string' },
@@ -147,8 +119,16 @@ async function main(): Promise<void> {
   if (what === 'mesh') return benchMesh({ kills: Number(values.kills), json: values.json, say })
   if (what === 'boot') {
     const { json, only } = values
-    const [clients, seconds, rounds] = [Number(values.clients), Number(values.seconds), Number(values.rounds ?? '3')]
+    const [clients, seconds, rounds] = [
+      Number(values.clients ?? '20000'),
+      Number(values.seconds),
+      Number(values.rounds ?? '3'),
+    ]
     return benchBoot({ clients, seconds, rounds, json, say, ...(only ? { only } : {}) })
+  }
+  if (what === 'images') {
+    const [clients, rounds] = [Number(values.clients ?? '64'), Number(values.rounds ?? '3')]
+    return benchImages({ clients, seconds: Number(values.seconds), rounds, json: values.json, say })
   }
   if (what === 'explain') return benchExplain({ only: values.only, json: values.json, say })
   if (what === 'storm') return benchStorm({ servers: Number(values.servers), json: values.json, say })
@@ -171,20 +151,24 @@ async function main(): Promise<void> {
       ...(values.nodes ? { nodes: Number(values.nodes) } : {}),
       ...(values.speed ? { speed: Number(values.speed) } : {}),
     })
-  if (what !== 'deploy')
+  if (what !== 'deploy' && what !== 'redeploy')
     throw new Error(
-      `there is no benchmark ${what}; there are deploy, boot, explain, storm, media, api, scale, web, mesh, redfish, cluster, polls`,
+      `there is no benchmark ${what}; there are deploy, redeploy, boot, explain, storm, media, images, api, scale, web, mesh, redfish, cluster, polls`,
     )
   const firmware = values.firmware === 'uefi' ? 'uefi' : 'bios'
-  const cache = defaultCache()
-  const imageStore = join(cache, 'images')
-  const ramdisk = await ramdiskFor(cache, say)
-  const image = await debianFor(imageStore, cache, { say })
-  const made: Made = { ramdisk, image, imageStore, accel: await chooseAccel(ramdisk.kernel) }
+  const made = await makeAll(say)
+  const { image, ramdisk } = made
+  const redeploys = () => benchRedeploy(made, { firmware, rounds: Number(values.rounds ?? '2'), say })
+  if (what === 'redeploy') {
+    const report = await redeploys()
+    if (!values.json) say(redeployTable(report))
+    return void process.stdout.write(`${JSON.stringify(report)}\n`)
+  }
   say('measuring the floor: network boot, dd, one boot')
   const floor = await measureFloor(made, firmware)
   say('measuring the deploy: the same server, blank, from power-off to a login')
   const deploy = await measureDeploy(made, firmware)
+  const redeploy = await redeploys()
   const floorTotal = Math.round((floor.netboot + floor.dd + floor.boot) * 10) / 10
   const report = {
     firmware,
@@ -194,8 +178,9 @@ async function main(): Promise<void> {
     floor: { ...floor, total: floorTotal },
     deploy,
     ratio: Math.round((deploy.total / floorTotal) * 100) / 100,
+    redeploy,
   }
-  if (!values.json) process.stderr.write(`${tableOf(report)}\n`)
+  if (!values.json) say(`${tableOf(report)}\n${redeployTable(redeploy)}`)
   process.stdout.write(`${JSON.stringify(report)}\n`)
 }
 

@@ -110,6 +110,8 @@ const meshAccount = {
   boot_id: EVIL,
   hold: { kind: EVIL, why: EVIL, by: EVIL },
   conditions: [{ id: EVIL, holds: true, says: EVIL, means: EVIL }],
+  causes: [{ code: EVIL, cause: EVIL, evidence: [EVIL], remedy: EVIL }],
+  troubles: [{ from: EVIL, to: EVIL, causes: [{ code: EVIL, cause: EVIL, evidence: [EVIL], remedy: EVIL }] }],
   bmc: { identity: EVIL, fault: EVIL, reads: [{ power: EVIL, age_seconds: 1 }] },
 }
 

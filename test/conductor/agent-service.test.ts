@@ -164,9 +164,10 @@ test('inspect, then a deploy on the parked agent without any power command, then
   await api.ok('PUT', `/v1/nodes/${node}/states/provision`, {
     target: 'active',
     configdrive: { meta_data: { hostname: 'h' }, user_data: '#!/bin/sh' },
+    deploy_steps: [{ interface: 'deploy', step: 'write_image', priority: 80, args: { compare: false } }],
   })
   const write = (await waiting) ?? (await agent.order(''))
-  expect(write).toMatchObject({ kind: 'deploy', configDrive: true })
+  expect(write).toMatchObject({ kind: 'deploy', configDrive: true, compare: false })
   expect(
     createHash('sha256')
       .update(await agent.index())

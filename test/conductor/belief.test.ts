@@ -171,6 +171,14 @@ test.each(['manageable', 'available', 'clean hold', 'deploy failed'] as const)(
   },
 )
 
+test('a second machine at a node that is in maintenance already: its reason stays, and the fault says what is open', () => {
+  const held = { maintenance: true, maintenanceReason: 'a fan is exchanged' }
+  const { node } = hello({ ...inState('available', { agent: true, bootToken: 'traded' }), ...held }) as {
+    node: NodeRecord
+  }
+  expect(node).toMatchObject({ ...held, fault: 'boot claimed twice' })
+})
+
 test.each(ALL_STATES)('%s: fast track only where no other system ran since the agent said hello', (state) => {
   const parked: readonly State[] = ['manageable', 'available', 'inspect failed', 'clean failed', 'deploy failed']
   const held: readonly State[] = ['clean hold', 'deploy hold', 'service hold']

@@ -148,6 +148,7 @@ test('a phase at rest has no usual length, one of work has the middle and the lo
   const seen = Array.from({ length: 100 }, (_, i) => (i + 1) * 1000)
   expect(phaseOf({ ...at, state: 'deploying' }, { of: 'model', tookMs: seen }).usual).toEqual({
     samples: 100,
+    p5: 6,
     p50: 51,
     p95: 96,
   })

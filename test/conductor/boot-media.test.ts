@@ -37,7 +37,7 @@ const none = {
   answered: () => undefined,
   broke: () => undefined,
 }
-const limits = { all: 50, perAddress: 50, idleMs: 5_000, onRefused: () => undefined }
+const limits = { all: 50, perAddress: 50, idleMs: 5_000, sendBytes: 4_000_000, onRefused: () => undefined }
 const nameOf = (boot: { nodeUuid: string; generation: number }) => mediaName(KEY, boot)
 
 let dir = ''

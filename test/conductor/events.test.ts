@@ -197,6 +197,8 @@ test('the OpenAPI document names every route of /rackward/v1, with the schemas t
     '/rackward/v1/webhooks',
     '/rackward/v1/nodes/{ident}/steps',
     '/rackward/v1/nodes/{ident}/acts',
+    '/rackward/v1/nodes/{ident}/tpm',
+    '/rackward/v1/nodes/{ident}/tpm/accept',
     '/rackward/v1/nodes/{ident}/health',
     '/rackward/v1/mesh',
     '/rackward/v1/mesh/leader',
@@ -223,6 +225,8 @@ test('the OpenAPI document names every route of /rackward/v1, with the schemas t
     '/rackward/v1/rack/secrets',
     '/rackward/v1/rollouts',
     '/rackward/v1/rollouts/{id}',
+    '/rackward/v1/hooks',
+    '/rackward/v1/hooks/{name}',
   ])
   expect(
     document.paths['/rackward/v1/nodes/{ident}/fence'].post.requestBody.content['application/json'].schema.properties

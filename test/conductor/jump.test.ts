@@ -1,18 +1,12 @@
-/** A deploy that ends with a jump into the image (kexec): decided by what is known, ended by a sign of life, and by a
- *  cold start when there is none. */
-import fc from 'fast-check'
+/** A deploy that ends with a jump into the image (kexec): ended by a sign of life, and by a cold start when there is
+ *  none, with a named fault. */
 import { expect, test } from 'vitest'
 import type { Effect } from '../../conductor/node/effect.ts'
 import type { NodeRecord } from '../../conductor/node/record.ts'
-import {
-  addressingOf,
-  decideReboot,
-  jumpLimitMs,
-  rebootWish,
-  type RebootFacts,
-} from '../../conductor/node/policy/reboot.ts'
+import { jumpLimitMs } from '../../conductor/node/policy/reboot.ts'
 import { Sightings } from '../../conductor/node/query/sightings.ts'
 import { jumpWatch } from '../../conductor/node/run/jump-watch.ts'
+import { FAULTS } from '../../kit/fault.ts'
 import { silentLog } from '../../kit/log.ts'
 import { changesOf } from '../../conductor/node/query/history.ts'
 import type { Move } from '../../conductor/node/workflow/context.ts'
@@ -23,96 +17,6 @@ import { durationsOf, JUMP_FAILED, JUMPED } from '../../conductor/store/duration
 import { dueAtMs, isLocked, orderId } from '../../conductor/node/record.ts'
 import { orderNow } from '../../conductor/boot/orders.ts'
 import { account, AGENT_OF, inState, perform, settings, verb } from './node-step-bench.ts'
-
-const FACTS: RebootFacts = {
-  wish: 'auto',
-  score: { worked: 3, failed: 0 },
-  addressing: 'dhcp',
-  hasKernel: true,
-  changesFirmware: false,
-  onMedia: false,
-  onSoftwareRaid: false,
-  knowsModel: true,
-  wasCold: true,
-}
-const decided = (facts: Partial<RebootFacts>) => decideReboot({ ...FACTS, ...facts })
-
-test.each([
-  [{}, 'kexec', 'it worked 3 times on this model'],
-  [{ wish: 'kexec', wasCold: false, score: { worked: 0, failed: 2 } }, 'kexec', 'it was asked for'],
-  [{ wish: 'cold' }, 'cold', 'it was asked for'],
-  [{ wasCold: false }, 'cold', 'it is the first start of this server since it was enrolled'],
-  [{ knowsModel: false }, 'cold', 'its model is not known (properties/model)'],
-  [{ wish: 'kexec', knowsModel: false }, 'kexec', 'it was asked for'],
-  [{ score: { worked: 9, failed: 1 } }, 'cold', 'a jump failed on this model (1 of 10)'],
-  [{ score: { worked: 2, failed: 0 } }, 'cold', 'it worked 2 of the 3 times on this model that it needs'],
-  [
-    { addressing: 'unknown' },
-    'cold',
-    'whether a sign of life would be seen is not known: the config drive is an image',
-  ],
-  [{ wish: 'kexec', addressing: 'unknown' }, 'kexec', 'it was asked for'],
-  [{ wish: 'kexec', hasKernel: false }, 'cold', expect.stringMatching(/^no kernel is known of the image/)],
-  [{ wish: 'kexec', changesFirmware: true }, 'cold', 'the settings of the firmware are changed for the instance'],
-  [{ wish: 'kexec', onMedia: true }, 'cold', 'the ramdisk came on virtual media'],
-  [{ wish: 'kexec', onSoftwareRaid: true }, 'cold', 'the root disk is a software RAID volume'],
-  [{ wish: 'kexec', addressing: 'static' }, 'cold', expect.stringMatching(/^no sign of life would be seen/)],
-] as const)('%j is started by %s: %s', (facts, how, because) => {
-  expect(decided(facts)).toEqual({ how, because })
-})
-
-test('a property: what nobody asked for jumps only where every doubt is gone', () => {
-  const facts = fc.record({
-    wish: fc.constantFrom('auto', 'kexec', 'cold'),
-    score: fc.record({ worked: fc.nat(6), failed: fc.nat(2) }),
-    addressing: fc.constantFrom('dhcp', 'static', 'unknown'),
-    hasKernel: fc.boolean(),
-    changesFirmware: fc.boolean(),
-    onMedia: fc.boolean(),
-    onSoftwareRaid: fc.boolean(),
-    knowsModel: fc.boolean(),
-    wasCold: fc.boolean(),
-  }) as fc.Arbitrary<RebootFacts>
-  fc.assert(
-    fc.property(facts, (one) => {
-      const { how, because } = decideReboot(one)
-      expect(because).not.toBe('')
-      if (how === 'cold') return
-      const { wish, score, wasCold, knowsModel, addressing, ...hardware } = one
-      expect(hardware).toEqual({ hasKernel: true, changesFirmware: false, onMedia: false, onSoftwareRaid: false })
-      expect(addressing).not.toBe('static')
-      if (wish === 'auto')
-        expect([score.failed, wasCold, knowsModel, addressing, score.worked >= 3]).toEqual([
-          0,
-          true,
-          true,
-          'dhcp',
-          true,
-        ])
-    }),
-  )
-})
-
-test('the wish of the instance goes before that of the node; another word is refused by its field', () => {
-  expect(rebootWish(inState('available'))).toBe('auto')
-  expect(rebootWish(inState('available', { driverInfo: { reboot: 'cold' } }))).toBe('cold')
-  expect(rebootWish(inState('available', { driverInfo: { reboot: 'cold' }, instanceInfo: { reboot: 'kexec' } }))).toBe(
-    'kexec',
-  )
-  expect(() => rebootWish(inState('available', { instanceInfo: { reboot: 'fast' } }))).toThrow(/instance_info\/reboot/)
-})
-
-test.each([
-  [null, 'dhcp'],
-  [{ user_data: 'x' }, 'dhcp'],
-  [{ network_data: { networks: [{ type: 'ipv4_dhcp' }] } }, 'dhcp'],
-  [{ network_data: { networks: [{ type: 'ipv4', ip_address: '10.0.0.9' }] } }, 'static'],
-  [{ network_data: 'x' }, 'static'],
-  ['H4sIA', 'unknown'],
-  [Buffer.from('x'), 'unknown'],
-])('a config drive %j: its instance has an address by %s', (drive, addressing) => {
-  expect(addressingOf(drive)).toBe(addressing)
-})
 
 /** Steps with their events, as the worker saves them. */
 class Way {
@@ -196,7 +100,9 @@ test('a server that crashed and came up through its firmware is deployed, and it
 
   way.go(heard[1] as StepEvent)
   expect([way.node.provisionState, way.node.startedColdAtMs]).toEqual(['active', way.nowMs])
-  expect(way.kinds('jump')).toMatchObject([{ ok: false, why: 'the server restarted through its firmware instead' }])
+  expect(way.kinds('jump')).toMatchObject([
+    { ok: false, why: 'the server restarted through its firmware instead', fault: 'jump.restarted' },
+  ])
   expect(durationsOf({ kind: 'state', detail: way.kinds('state').at(-1) ?? {} })).toEqual([])
 })
 
@@ -211,7 +117,10 @@ test('no sign of life: the server is started cold, the model has a failure, and 
   expect(way.perform()).toEqual(['publish', 'power off', 'disk', 'power on'])
   expect([way.node.provisionState, way.node.startedColdAtMs]).toEqual(['active', 310_000])
   const why = 'no sign of life of the new system within 300 s'
-  expect(way.kinds('jump')).toEqual([{ ok: false, model: 'ipmi / Acme / One', tookMs: 300_000, why }])
+  const { remedy } = FAULTS['jump.silent']
+  expect(way.kinds('jump')).toEqual([
+    { ok: false, model: 'ipmi / Acme / One', tookMs: 300_000, why, fault: 'jump.silent', remedy },
+  ])
   // What a failed jump cost is not how long a start usually lasts.
   expect(durationsOf({ kind: 'state', detail: way.kinds('state').at(-1) ?? {} })).toEqual([])
 })
@@ -223,19 +132,29 @@ test('an agent that could not jump says so, and the server is started cold at on
   way.go({ type: 'agent-failed', orderId: orderId(way.node), fault })
   expect(way.perform()).toEqual(['publish', 'power off', 'disk', 'power on'])
   expect([way.node.provisionState, way.node.lastError]).toEqual(['active', null])
-  expect(way.kinds('jump')).toMatchObject([{ ok: false, why: 'kexec ended with 1' }])
+  const { remedy } = FAULTS['agent.jump']
+  expect(way.kinds('jump')).toMatchObject([{ ok: false, why: 'kexec ended with 1', fault: 'agent.jump', remedy }])
 })
 
 test.each([
-  [{ ready: false, why: 'Secure Boot refused the kernel of the image' }, 'Secure Boot refused the kernel of the image'],
-  [undefined, 'the agent in the ramdisk cannot jump'],
+  [
+    { ready: false, why: 'Secure Boot refused the kernel of the image', fault: 'jump.refused' },
+    { because: 'Secure Boot refused the kernel of the image', fault: 'jump.refused' },
+  ],
+  [
+    { ready: false, why: 'no module for the root disk: nvme', fault: 'jump.driver' },
+    { because: 'no module for the root disk: nvme', fault: 'jump.driver' },
+  ],
+  [{ ready: false, why: 'said by an older agent' }, { because: 'said by an older agent' }],
+  [undefined, { because: 'the agent in the ramdisk cannot jump' }],
 ] as const)(
   'a kernel that was not loaded (%j) costs the jump, not the deploy, and no model its score',
-  (jump, because) => {
+  (jump, told) => {
     const way = written(jump)
     expect(way.node.workflow.phase).toBe('start')
     expect(way.perform()).toEqual(['publish', 'power off', 'disk', 'power on'])
-    expect(way.kinds('reboot')).toEqual([KEXEC, { how: 'cold', because }])
+    const remedy = 'fault' in told ? { remedy: FAULTS[told.fault].remedy } : {}
+    expect(way.kinds('reboot')).toEqual([KEXEC, { how: 'cold', ...told, ...remedy }])
     expect([way.kinds('jump'), way.node.provisionState]).toEqual([[], 'active'])
   },
 )

@@ -1,5 +1,5 @@
 /** Logins: who is slowed, who is refused, and whose turn it is. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import bcrypt from 'bcryptjs'
@@ -57,6 +57,50 @@ test('a stranger who guesses a user’s password locks out nobody but himself', 
     'right',
   ])
   expect(seen).toEqual(['api.failedLoginsPerMinute'])
+})
+
+test('the file is read again: who is taken out is out, a new password counts, and a broken file changes nothing', async () => {
+  const path = join(dir, 'changing')
+  const line = (user: string, password: string) => `${user}:${bcrypt.hashSync(password, 4)}\n`
+  await writeFile(path, line('anna', 'one') + line('ben', 'one'))
+  const auth = await htpasswdAuth({ path, users: undefined, clock: systemClock })
+  made.push(auth)
+  const who = async (user: string, password: string) => (await auth.check(basic(user, password), '192.0.2.9'))?.user
+  expect([await who('anna', 'one'), await who('ben', 'one')]).toEqual(['anna', 'ben'])
+  const before = auth.known('anna')?.stamp
+
+  await writeFile(path, line('anna', 'another'))
+  await auth.reread()
+  expect([await who('anna', 'one'), await who('ben', 'one')]).toEqual([undefined, undefined])
+  expect(await who('anna', 'another')).toBe('anna')
+  expect(auth.known('ben')).toBeUndefined()
+  // Sessions of before end with it.
+  expect(auth.known('anna')?.stamp).not.toBe(before)
+
+  await writeFile(path, 'anna:plain\n')
+  await expect(auth.reread()).rejects.toMatchObject({ code: 'config.invalid' })
+  await auth.reread()
+  await rm(path)
+  await expect(auth.reread()).rejects.toMatchObject({ code: 'config.invalid' })
+  expect(await who('anna', 'another')).toBe('anna')
+  await writeFile(path, line('ben', 'two'))
+  await auth.reread()
+  expect([await who('anna', 'another'), await who('ben', 'two')]).toEqual([undefined, 'ben'])
+})
+
+test('a file that was copied over with its old time is read again', async () => {
+  const path = join(dir, 'copied')
+  const line = (password: string) => `anna:${bcrypt.hashSync(password, 4)}\n`
+  await writeFile(path, line('one'))
+  const { atime, mtime } = await stat(path)
+  await utimes(path, atime, mtime)
+  const auth = await htpasswdAuth({ path, users: undefined, clock: systemClock })
+  made.push(auth)
+  await writeFile(path, line('two'))
+  await utimes(path, atime, mtime)
+  await auth.reread()
+  expect(await auth.check(basic('anna', 'one'), '192.0.2.9')).toBeUndefined()
+  expect(await auth.check(basic('anna', 'two'), '192.0.2.9')).toMatchObject({ user: 'anna' })
 })
 
 test('one address that goes through many users is refused after ten times as many', async () => {

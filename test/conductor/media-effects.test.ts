@@ -48,6 +48,8 @@ async function rig(info: Readonly<Record<string, unknown>> = ADDRESS, boot: Boot
   return { bmc, node, sightings, perform, image: () => bmc.families.media.drives.get('CD1')?.image }
 }
 
+const HTTP = { boot: 'redfish-https' } as const
+
 test('the image of this boot is inserted, the same one when it is done again, and taken out', async () => {
   const { node, perform, image } = await rig()
   const name = mediaName(KEY, { nodeUuid: node.uuid, generation: 0 })
@@ -82,6 +84,10 @@ test('an image that was asked for is proven; one that never is, is a fault', asy
   await expect(perform({ do: 'media-asked' })).rejects.toMatchObject({
     code: 'bmc.media',
     detail: expect.stringContaining('the BMC never asked for the image') as string,
+  })
+  await expect(perform({ do: 'media-asked' }, { ...node, interfaces: HTTP })).rejects.toMatchObject({
+    code: 'bmc.http-boot',
+    detail: expect.stringContaining('the firmware never asked for the image') as string,
   })
   sightings.note(node.uuid, 'media', { atMs: 1, detail: '' })
   await perform({ do: 'media-asked' })

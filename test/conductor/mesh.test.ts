@@ -202,7 +202,7 @@ test('a mesh without a leader cannot say whether the node is in use: refused, bu
 })
 
 test('a host that works on is given back when its node rests', { timeout: 30_000 }, async () => {
-  mesh.hosts = [host({ hold: { kind: 'deploying', by: 'conductor' } })]
+  mesh.hosts = [host({ hold: { kind: 'deploying', why: 'rebuild by op', by: 'conductor' } })]
   await until(
     () => seen.some(({ method, path }) => method === 'DELETE' && path === '/rackward/v1/mesh/hosts/h1/hold'),
     {
@@ -210,6 +210,8 @@ test('a host that works on is given back when its node rests', { timeout: 30_000
       timeoutMs: 25_000,
     },
   )
+  // No other that a person has placed since.
+  expect(seen.find(({ method }) => method === 'DELETE')?.body).toEqual({ reason: 'rebuild by op' })
 })
 
 test('the leader is looked for once, asked small questions, and looked for again when it says that it leads no more', async () => {
@@ -278,6 +280,7 @@ test('a fence asks the BMC whose it is and what it says; OFF goes only to an act
   const ask = (name: string) => power.ask({ name, node: null }, 'identify', AbortSignal.timeout(10_000))
   expect(await ask('real')).toMatchObject({ power: 'off', systemUuid: known.body.system_uuid })
   await expect(ask('nobody')).rejects.toThrow(/answered 404: there is no node "nobody"/)
+  await expect(ask('nobody')).rejects.toMatchObject({ code: 'object.missing' })
   const bare = await plain('POST', '/rackward/v1/nodes/real/fence', { act: 'identify' }, {}, own.addresses[0])
   expect(bare.status).toBe(200)
   expect((await call('POST', '/rackward/v1/nodes/real/fence', { act: 'off' })).status).toBe(400)

@@ -1,6 +1,6 @@
 /** What a verb makes of a node: the effects of every phase, in order, and the end that it comes to. */
 import { expect, test } from 'vitest'
-import { orderId } from '../../conductor/node/record.ts'
+import { orderId, type NodeRecord } from '../../conductor/node/record.ts'
 import { step } from '../../conductor/node/workflow/step.ts'
 import { planAsked, planDeploy, type PlannedStep } from '../../conductor/node/policy/steps.ts'
 import { at, inState, verb, moved, perform, AGENT, hello, done } from './node-step-bench.ts'
@@ -29,6 +29,23 @@ test('a cold deploy gets its image before it touches the server, and a warm one 
     acts: ['image'],
     node: { provisionState: 'wait call-back' },
   })
+})
+
+test('with driver_info/tpm require, a parked agent whose boot is not proven is not kept: the next boot proves itself', () => {
+  const parked = inState('available', { agent: AGENT, driverInfo: { tpm: 'require' } })
+  const proof = (verdict: 'proved' | 'partial', more = {}) => ({
+    ek: 'a',
+    sinceMs: 0,
+    proof: { ...AGENT, atMs: 0, ek: 'a', verdict, code: null, text: null, by: null, secureBoot: null, firmware: {}, changed: [], measured: null, ...more }, // prettier-ignore
+  })
+  const acts = (tpm: NodeRecord['tpm']) => perform(moved({ ...parked, tpm }, verb('deploy', { warm: true }))).acts
+  const cold = ['image', 'publish', 'power off', 'pxe', 'power on']
+  expect([
+    acts(null),
+    acts(proof('partial')),
+    acts(proof('proved', { generation: 99 })),
+    acts(proof('proved')),
+  ]).toEqual([cold, cold, cold, ['image']])
 })
 
 test('a node that must not be switched off is reset instead, and refuses power off', () => {

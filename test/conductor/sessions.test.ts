@@ -17,7 +17,13 @@ let dir = ''
 let own: Conductor
 /** How far the clock of the conductor is ahead. */
 let aheadMs = 0
-const clock: Clock = { ...systemClock, now: () => systemClock.now() + aheadMs }
+/** How much faster the timers of the conductor run. */
+let hurry = 1
+const clock: Clock = {
+  ...systemClock,
+  now: () => systemClock.now() + aheadMs,
+  after: (ms, callback) => systemClock.after(ms / hurry, callback),
+}
 
 const SAME = bcrypt.hashSync('pw', 4)
 const passwords = (of: Record<string, string>) =>
@@ -225,6 +231,27 @@ describe('a session ends', () => {
     expect(await status(root.headers)).toBe(401)
     expect(await status(eye.headers)).toBe(200)
   })
+})
+
+test('the stream of a program ends when its user has another password', async () => {
+  await passwords({})
+  await own.stop()
+  own = await start()
+  hurry = 100
+  try {
+    const authorization = `Basic ${Buffer.from('eye:pw').toString('base64')}`
+    await new Promise<void>((resolve, reject) => {
+      const url = `${own.addresses[0]}/rackward/v1/events`
+      get(url, { headers: { authorization, accept: 'text/event-stream' } }, (response) => {
+        response.on('error', () => undefined)
+        response.on('close', () => resolve())
+        response.once('data', () => void passwords({ eye: 'another' }).catch(reject))
+      })
+    })
+    expect(await status({ authorization })).toBe(401)
+  } finally {
+    hurry = 1
+  }
 })
 
 test('a made-up token, and one of another form, is nobody', async () => {

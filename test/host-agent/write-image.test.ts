@@ -8,12 +8,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { DiskFile } from '../../host-agent/deploy/disk.ts'
-import { dataRuns, makeUnbootable, writeImage, zeroRuns } from '../../host-agent/deploy/write-image.ts'
+import { dataRuns, zeroRuns } from '../../host-agent/deploy/runs.ts'
+import { makeUnbootable, writeImage } from '../../host-agent/deploy/write-image.ts'
 import { importImage } from '../../images/import.ts'
 import { PIECE_BYTES, type ImageIndex } from '../../images/index.ts'
 import { ImageStore } from '../../images/store.ts'
-import type { Clock } from '../../kit/clock.ts'
-import { systemClock } from '../../kit/clock.ts'
+import { systemClock, until, type Clock } from '../../kit/clock.ts'
+import { Fault } from '../../kit/fault.ts'
 
 let dir = ''
 let raw: Buffer
@@ -99,6 +100,67 @@ test('the disk holds the image exactly, also where the image has zeros and the d
   expect(now.subarray(0, raw.length).equals(raw)).toBe(true)
   expect(now.subarray(raw.length).every((byte) => byte === 0xee)).toBe(true)
   expect(Math.max(...seen.filter(([phase]) => phase === 'write').map(([, bytes]) => bytes))).toBe(raw.length)
+  await disk.close()
+  await rm(path)
+})
+
+test('zeros are written beside the data, not before it', async () => {
+  const { path, disk } = await usedDisk()
+  let wrote = () => undefined as void
+  const firstData = new Promise<void>((resolve) => (wrote = resolve))
+  const watched = but(disk, {
+    write: async (bytes, at) => {
+      await disk.write(bytes, at)
+      if (at > 0) wrote()
+    },
+  })
+  // Each run of zeros takes until data was written.
+  const run = async () => (await firstData, { code: 1, stdout: '', stderr: '' })
+  await write(watched, { run })
+  expect((await readFile(path)).subarray(0, raw.length).equals(raw)).toBe(true)
+  await disk.close()
+  await rm(path)
+})
+
+test('zeros that could not be written end the deploy when nothing writes any more', async () => {
+  const { path, disk } = await usedDisk()
+  let [open, isWaiting, isOver, hasFailed] = [() => undefined as void, false, false, false]
+  const gate = new Promise<void>((resolve) => (open = resolve))
+  const watched = but(disk, {
+    write: async (bytes, at) => {
+      if (at === 0) return disk.write(bytes, at)
+      hasFailed ||= bytes.every((byte) => byte === 0)
+      if (bytes.every((byte) => byte === 0)) throw new Fault('deploy.write', 'the disk is full')
+      isWaiting = true
+      await gate
+    },
+  })
+  const failing = write(watched, { run: async () => ({ code: 1, stdout: '', stderr: '' }) }).finally(
+    () => (isOver = true),
+  )
+  await until(async () => isWaiting && hasFailed, { what: 'both', timeoutMs: 10_000, everyMs: 1 })
+  expect(isOver).toBe(false)
+  open()
+  await expect(failing).rejects.toThrow(/is full/)
+  await disk.close()
+  await rm(path)
+})
+
+test('after the data failed, no more zeros are written', async () => {
+  const { path, disk } = await usedDisk()
+  const zeros: number[] = []
+  const watched = but(disk, {
+    write: async (bytes, at) => {
+      if (at === 0) return disk.write(bytes, at)
+      zeros.push(at)
+      await systemClock.sleep(50)
+    },
+  })
+  const run = async () => ({ code: 1, stdout: '', stderr: '' })
+  const download = () => Promise.reject(new Fault('deploy.write', 'the disk is full'))
+  expect(index.pieces.slice(1).filter(({ zero }) => zero).length).toBeGreaterThan(1)
+  await expect(write(watched, { run, download, compare: false })).rejects.toThrow(/is full/)
+  expect(zeros.length).toBeLessThanOrEqual(1)
   await disk.close()
   await rm(path)
 })

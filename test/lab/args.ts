@@ -18,6 +18,8 @@ export interface LabArgs {
   readonly boot: 'network' | 'media'
   /** All servers have UEFI with Secure Boot on. */
   readonly secureBoot: boolean
+  /** All servers have a TPM, and prove their boots. */
+  readonly tpm: boolean
   readonly json: boolean
   readonly keep: boolean
   readonly name: string
@@ -28,7 +30,7 @@ const VERBS = ['run', 'status', 'kill', 'rackward', 'down', 'help'] as const
 const isVerb = (word: string): word is (typeof VERBS)[number] => (VERBS as readonly string[]).includes(word)
 
 export const USAGE = `npm run lab -- [run|status|kill|rackward|down] [--nodes N] [--firmware bios|uefi]
-             [--bmc ipmi|redfish|mixed] [--boot network|media] [--secure-boot] [--ha] [--json] [--keep] [--name NAME]
+             [--bmc ipmi|redfish|mixed] [--boot network|media] [--secure-boot] [--tpm] [--ha] [--json] [--keep] [--name NAME]
 
   run       take N blank virtual servers (3) from power-off to a booted Debian, and leave the rack running
   status    what runs now
@@ -45,6 +47,8 @@ export const USAGE = `npm run lab -- [run|status|kill|rackward|down] [--nodes N]
             and no DHCP server is on the wire
   --secure-boot  all servers have UEFI firmware with Microsoft's keys and Secure Boot on, from the first packet to the
             installed system
+  --tpm     all servers have a TPM 2.0 (swtpm) and prove their boots by a quote; with --secure-boot they are given
+            nothing secret before (driver_info/tpm: require)
   --json    one JSON document on standard output at the end, nothing else
   --keep    leave the rack as it is when something fails
   --name    mark of the rack (lab), for several side by side
@@ -65,6 +69,7 @@ export function readArgs(all: readonly string[]): LabArgs {
       bmc: { type: 'string' },
       boot: { type: 'string' },
       'secure-boot': { type: 'boolean' },
+      tpm: { type: 'boolean' },
       ha: { type: 'boolean' },
       freeze: { type: 'boolean' },
       json: { type: 'boolean' },
@@ -105,6 +110,7 @@ export function readArgs(all: readonly string[]): LabArgs {
     bmc,
     boot,
     secureBoot,
+    tpm: values.tpm ?? false,
     json: values.json ?? false,
     keep: values.keep ?? false,
     name,

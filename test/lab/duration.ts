@@ -6,7 +6,7 @@ import { writeWhole } from '../../kit/files.ts'
 import type { LabArgs } from './args.ts'
 
 /** What decides how long a run takes. */
-type Kind = Pick<LabArgs, 'nodes' | 'firmware' | 'bmc' | 'boot' | 'secureBoot' | 'ha'> & {
+type Kind = Pick<LabArgs, 'nodes' | 'firmware' | 'bmc' | 'boot' | 'secureBoot' | 'tpm' | 'ha'> & {
   readonly accel: 'kvm' | 'tcg'
 }
 
@@ -35,7 +35,17 @@ export async function remember(cacheDir: string, what: string, seconds: number):
 }
 
 export const labKey = (kind: Kind): string =>
-  ['lab', kind.accel, kind.nodes, kind.firmware, kind.bmc, kind.boot, kind.secureBoot, kind.ha].join(' ')
+  [
+    'lab',
+    kind.accel,
+    kind.nodes,
+    kind.firmware,
+    kind.bmc,
+    kind.boot,
+    kind.secureBoot,
+    kind.ha,
+    ...(kind.tpm ? ['tpm'] : []),
+  ].join(' ')
 
 /** One sentence for the start of a run. */
 export async function expectation(cacheDir: string, kind: Kind): Promise<string> {

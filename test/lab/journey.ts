@@ -27,6 +27,13 @@ export interface Result {
   readonly address: string | null
   readonly proof: { readonly hostname: string; readonly kernel: string } | null
   readonly error?: string
+  /** What its TPM proved of the boot in which it was deployed. */
+  readonly tpm?: TpmSaid
+}
+
+export interface TpmSaid {
+  readonly mode: string
+  readonly proof: { readonly verdict: string; readonly by: string | null; readonly detail: string | null } | null
 }
 
 interface NodeView {
@@ -74,7 +81,7 @@ export async function enroll(
   const node = await api.ok('POST', '/v1/nodes', {
     driver: server.bmc ?? 'ipmi',
     name: server.name,
-    driver_info: driverInfo(server),
+    driver_info: { ...driverInfo(server), ...(server.tpm ? { tpm: server.secureBoot ? 'require' : 'observe' } : {}) },
     properties: {
       capabilities: `boot_mode:${server.firmware}${server.secureBoot ? ',secure_boot:true' : ''}${server.siteCertificate ? ',secure_boot_uki:true' : ''}`,
     },
@@ -184,6 +191,7 @@ export async function travel(parts: {
       { to: 'active', onLook },
     )
     lap('deploy')
+    const tpm = server.tpm ? ((await api.ok('GET', `/rackward/v1/nodes/${node}/tpm`)) as unknown as TpmSaid) : undefined
     for (const [name, seconds] of Object.entries(active.driver_internal_info.rackward.timings))
       phases[name] = Math.round(seconds * 10) / 10
     seen.phase = 'first boot, until a login works'
@@ -193,7 +201,7 @@ export async function travel(parts: {
     lap('boot')
     seen.phase = 'logged in'
     seen.endedMs = Date.now()
-    return { name: server.name, firmware: server.firmware, phases, address, proof }
+    return { name: server.name, firmware: server.firmware, phases, address, proof, ...(tpm ? { tpm } : {}) }
   } catch (error) {
     seen.failed = (error as Error).message
     seen.endedMs = Date.now()

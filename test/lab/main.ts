@@ -17,7 +17,7 @@ import { travel, type Result, type Seen } from './journey.ts'
 import { Rack, removeRack } from './rack.ts'
 import type { Firmware, Server, ServerSpec } from './server.ts'
 import { sh } from './shell.ts'
-import { newSeen, showLive, table } from './show.ts'
+import { newSeen, showLive, table, tpmText } from './show.ts'
 import { apiOf, consoleText, killVerb, labDir, rackward, say, stateOf, status, type LabState } from './verbs.ts'
 import { openDoor } from './web-door.ts'
 
@@ -49,6 +49,7 @@ function specs(args: LabArgs): ServerSpec[] {
       memoryMb,
       bmc,
       secureBoot: args.secureBoot,
+      tpm: args.tpm,
     }
   })
 }
@@ -173,7 +174,7 @@ async function report(
   const { rack, kills } = about
   const good = results.every((result) => result.proof !== null)
   if (args.json) process.stdout.write(`${JSON.stringify({ nodes: results, ...(args.ha ? { kills } : {}) })}\n`)
-  else process.stdout.write(`\n${[table(results), ...kills.map(killText)].join('\n\n')}\n`)
+  else process.stdout.write(`\n${[table(results), ...results.flatMap(tpmText), ...kills.map(killText)].join('\n\n')}\n`)
   if (!good && !args.keep) {
     await tail(join(rack.dir, 'conductor.log'))
     say('taking the rack down (--keep would leave it)')

@@ -1,11 +1,12 @@
 /** A QEMU guest as the machine of a virtual Redfish BMC: started by the script that ipmi_sim calls as well, switched,
  *  reset and given media over QMP. */
 import { existsSync, readFileSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { until } from '../../kit/clock.ts'
 import { runOk } from '../../kit/run.ts'
 import type { Identity, Machine, MachineEvent, NextBoot, PowerState, SecureBootNext } from '../redfish/machine.ts'
+import { withHttpBoot } from './efi-variables.ts'
 import { Qmp } from './qmp.ts'
 import { systemUuid, type Server } from './server.ts'
 
@@ -69,9 +70,10 @@ export class QemuMachine implements Machine {
     this.alone(async () => {
       if (this.pid() !== undefined) return
       const boot = this.word()
+      await this.writeHttpBoot()
       // Paused until its media are in the drive: firmware looks for them within a second.
       const env = { PAUSED: '1', ...(boot === 'none' ? {} : { BOOT: boot }) }
-      await runOk([join(this.server.dir, 'chassis.sh'), 'set', 'power', '1'], { timeoutMs: START_MS, env })
+      await this.script(['set', 'power', '1'], env)
       const qmp = await this.attach()
       for (const [drive, url] of this.media) await this.load(qmp, drive, url)
       await qmp.do('cont')
@@ -96,7 +98,10 @@ export class QemuMachine implements Machine {
 
   async reset(): Promise<void> {
     if (this.pid() === undefined) return this.start()
-    await this.qmp?.do('system_reset')
+    if (this.httpUri() === undefined) return void (await this.qmp?.do('system_reset'))
+    // The variables are the guest's own while it runs.
+    await this.stop()
+    await this.start()
   }
 
   async nmi(): Promise<void> {
@@ -125,6 +130,9 @@ export class QemuMachine implements Machine {
 
   private secureBootFile = (): string => join(this.server.dir, 'secure-boot')
 
+  private script = (words: readonly string[], env: Readonly<Record<string, string>> = {}) =>
+    runOk([join(this.server.dir, 'chassis.sh'), ...words], { timeoutMs: START_MS, env })
+
   /** One start or stop at a time. */
   private alone(work: () => Promise<void>): Promise<void> {
     const mine = this.busy.then(work)
@@ -132,7 +140,19 @@ export class QemuMachine implements Machine {
     return mine
   }
 
-  private word = (): string => FIRST[this.next.target ?? ''] ?? 'none'
+  /** Where a URL does not boot, the disk is next and not another network boot, which would hide it. */
+  private word = (): string => (this.httpUri() === undefined ? (FIRST[this.next.target ?? ''] ?? 'none') : 'default')
+
+  private httpUri = (): string | undefined => (this.next.target === 'UefiHttp' ? this.next.httpUri : undefined)
+
+  /** The firmware finds the URL among its variables. */
+  private async writeHttpBoot(): Promise<void> {
+    const url = this.httpUri()
+    if (url === undefined || this.server.firmware !== 'uefi') return
+    await this.script(['firmware'])
+    const file = join(this.server.dir, 'vars.fd')
+    await writeFile(file, withHttpBoot(await readFile(file), url))
+  }
 
   /** Not just any process with that number: the one whose disk is ours. */
   private pid(): number | undefined {

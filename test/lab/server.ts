@@ -32,6 +32,8 @@ export interface ServerSpec {
   readonly httpBoot?: boolean
   /** `ipmi` when nothing is said. */
   readonly bmc?: BmcKind
+  /** A TPM 2.0 (swtpm), whose state lives as long as the server. */
+  readonly tpm?: boolean
   /** More disks, by size. */
   readonly moreDisks?: readonly number[]
 }
@@ -70,6 +72,17 @@ export async function makeServer(server: Server, accel: 'kvm' | 'tcg'): Promise<
   await writeFile(join(server.dir, 'chassis.sh'), chassisScript(server, accel), { mode: 0o755 })
 }
 
+/** It ends with the guest; the one of the start before may still be about to. */
+const TPM_SCRIPT = `tpm() {
+  mkdir -p $d/tpm
+  for _ in $(seq 100); do
+    swtpm socket --tpm2 --daemon --terminate --tpmstate dir=$d/tpm --ctrl type=unixio,path=$d/tpm.sock 2>>$d/qemu.log && return 0
+    sleep 0.05
+  done
+  return 1
+}
+`
+
 const diskPath = (server: Server, number: number) => (number === 0 ? server.diskFile : `${server.diskFile}.${number}`)
 
 /** The same at its BMC and in its SMBIOS table, as on real servers. */
@@ -106,7 +119,8 @@ mc_enable 0x20
 `
 
 /** ipmi_sim calls it as: get power|boot, set power 0|1, set reset 1, set shutdown 1, set boot
- *  none|pxe|default|cdrom|bios. "default" is its word for the disk. */
+ *  none|pxe|default|cdrom|bios. "default" is its word for the disk. The Redfish BMC calls it as "firmware" before it
+ *  writes a variable. */
 function chassisScript(server: Server, accel: 'kvm' | 'tcg', pulled: ReadonlySet<number> = new Set()): string {
   const { firmware } = machineOf(server)
   return `#!/bin/bash
@@ -119,6 +133,15 @@ off() {
   for _ in $(seq 200); do [ -d /proc/$p ] || return 0; sleep 0.02; done
   return 1
 }
+# What the firmware starts with: its code, and the variables with the keys that are ordered.
+firmware() {
+  secure=off; keys=none; [ -f $d/secure-boot ] && read secure keys <$d/secure-boot
+  if [ $secure = on ]; then code=${firmware.secureCode}; smm=on; else code=${firmware.code}; smm=off; fi
+  if [ -f $d/vars.fd ] && [ "$keys" != "$(cat $d/keys 2>/dev/null || echo none)" ]; then
+    if [ "$keys" = factory ]; then vars=${firmware.factoryVariables}; else vars=${firmware.variables}; fi
+    cp ${firmware.dir}/$vars $d/vars.fd && echo $keys >$d/keys
+  fi
+}
 on() {
   pid >/dev/null && return 0
   # BOOT and PAUSED are of the Redfish BMC, whose override comes before the order that IPMI sets.
@@ -127,15 +150,10 @@ on() {
     cdrom) cd=1; nic=2; disk=3;;
     *) nic=1; disk=2; cd=3;;
   esac
-  secure=off; keys=none; [ -f $d/secure-boot ] && read secure keys <$d/secure-boot
-  if [ $secure = on ]; then code=${firmware.secureCode}; smm=on; else code=${firmware.code}; smm=off; fi
-  if [ -f $d/vars.fd ] && [ "$keys" != "$(cat $d/keys 2>/dev/null || echo none)" ]; then
-    if [ "$keys" = factory ]; then vars=${firmware.factoryVariables}; else vars=${firmware.variables}; fi
-    cp ${firmware.dir}/$vars $d/vars.fd && echo $keys >$d/keys
-  fi
-  ${qemuCommand(server, accel, pulled)} >>$d/qemu.log 2>&1
+  firmware
+${server.tpm ? '  tpm || return 1\n' : ''}  ${qemuCommand(server, accel, pulled)} >>$d/qemu.log 2>&1
 }
-op=$1; shift
+${server.tpm ? TPM_SCRIPT : ''}op=$1; shift
 echo "$(date +%s.%N) $op $*" >>$d/bmc.log
 case $op in
   get) while [ -n "$1" ]; do case $1 in
@@ -151,6 +169,7 @@ case $op in
       identify) :;;
       *) exit 1;;
     esac; shift 2; done;;
+  firmware) pid >/dev/null || firmware;;
   check) exit 0;;
 esac
 exit 0
@@ -194,6 +213,7 @@ function qemuCommand(server: Server, accel: 'kvm' | 'tcg', pulled: ReadonlySet<n
     '-smbios',
     `type=1,manufacturer=Rackward,product=Lab,serial=${server.name}`,
     ...firmwareArgs(server),
+    ...(server.tpm ? TPM_ARGS : []),
     ...cards.flatMap(([card, mac, tap, index], i) => [
       '-netdev',
       `tap,id=n${i},ifname=${tap},script=no,downscript=no`,
@@ -208,6 +228,8 @@ function qemuCommand(server: Server, accel: 'kvm' | 'tcg', pulled: ReadonlySet<n
   ]
   return argv.map((word) => (/^[\w.,:=/${}+-]+$/.test(word) ? word : `'${word}'`)).join(' ')
 }
+
+const TPM_ARGS = ['-chardev', 'socket,id=tpm,path=$d/tpm.sock', '-tpmdev', 'emulator,id=tpm0,chardev=tpm', '-device', 'tpm-tis,tpmdev=tpm0'] // prettier-ignore
 
 const firmwareArgs = (server: Server): string[] =>
   server.firmware === 'bios'

@@ -47,6 +47,14 @@ test('without a terminal there is a line for each change, and none for bytes or 
   ])
 })
 
+test('a long text ends with a whole word on a terminal, and is whole elsewhere', () => {
+  const failed = `deploy failed: ${'the image does not match '.repeat(4)}its checksum`
+  const seen = { ...newSeen(), failed }
+  const drawn = lineOf(server, seen, { nowMs: seen.startedMs, share: true })
+  expect(drawn).toMatch(/ match the…$/)
+  expect(lineOf(server, seen, { nowMs: seen.startedMs, share: false }).endsWith(failed)).toBe(true)
+})
+
 test('words of a server reach no terminal as control characters', () => {
   const seen = { ...newSeen(), failed: 'deploy failed: \u001b[2Jgone\nwith the wind' }
   expect(lineOf(server, seen, { nowMs: seen.startedMs, share: true })).toMatch(/^✗ [\x20-\x7e✗]*$/)

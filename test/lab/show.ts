@@ -6,6 +6,14 @@ import { bytesText } from '../../kit/text.ts'
 import type { Result, Seen } from './journey.ts'
 import type { Server } from './server.ts'
 
+/** What the TPM of a server said of the boot in which it was deployed. */
+export const tpmText = ({ name, tpm }: Result): string[] =>
+  tpm
+    ? [
+        `${name}: driver_info/tpm ${tpm.mode}; ${tpm.proof?.verdict ?? 'no proof'}${tpm.proof?.by ? ` (${tpm.proof.by})` : ''}${tpm.proof?.detail ? `: ${tpm.proof.detail}` : ''}`,
+      ]
+    : []
+
 const PHASES = ['bmc', 'netboot', 'inspect', 'clean', 'write', 'readback', 'deploy', 'boot'] as const
 const REDRAW_MS = 500
 const NAME_WIDTH = 9
@@ -32,14 +40,22 @@ function saysOf(seen: Seen): string {
   return TERSE.has(seen.phase) ? known : seen.phase
 }
 
-/** `share`: a bar for work whose end is known, where the line is drawn again. */
+/** Ends with a whole word. */
+function shortened(text: string, width: number): string {
+  if (text.length <= width) return text
+  const end = text.lastIndexOf(' ', width - 1)
+  return `${text.slice(0, end > 0 ? end : width - 1)}…`
+}
+
+/** `share`: the line is drawn again, in one row of a terminal: it is short, with a bar for work whose end is known. */
 export function lineOf(server: Server, seen: Seen, at: { nowMs: number; share: boolean }): string {
   const elapsed = timeText((seen.endedMs ?? at.nowMs) - seen.startedMs)
   const share = at.share && seen.totalBytes > 0 ? seen.doneBytes / seen.totalBytes : undefined
   const amount = seen.totalBytes > 1000 ? ` of ${bytesText(seen.totalBytes)}` : ''
   const done = share === undefined ? '' : `  ${bar(share)} ${Math.floor(100 * share)} %${amount}`
   const mark = seen.failed ? '✗' : seen.endedMs ? '✓' : '·'
-  const what = `${seen.state.padEnd(15)} ${saysOf(seen).slice(0, SAYS_WIDTH)}`
+  const says = at.share ? shortened(saysOf(seen), SAYS_WIDTH) : saysOf(seen)
+  const what = `${seen.state.padEnd(15)} ${says}`
   return said(`${mark} ${elapsed.padStart(5)}  ${server.name.padEnd(NAME_WIDTH)} ${server.firmware} ${what}${done}`)
 }
 

@@ -68,6 +68,10 @@ export class Cloud {
   }
 }
 
+const loginOf = (user: string) => ({
+  authorization: `Basic ${Buffer.from(`${user}:${user}-password`).toString('base64')}`,
+})
+
 export class Bench {
   readonly mesh: MemoryMesh
   readonly cloud: Cloud
@@ -141,13 +145,20 @@ export class Bench {
 
   /** A request of Masakari's API. */
   call(method: string, path: string, body?: unknown, { user = 'admin', version = '1.3' } = {}): Promise<Answer> {
-    const login = Buffer.from(`${user}:${user}-password`).toString('base64')
     const headers = {
-      ...(user === '' ? {} : { authorization: `Basic ${login}` }),
+      ...(user === '' ? {} : loginOf(user)),
       ...(version === '' ? {} : { 'OpenStack-API-Version': `instance-ha ${version}` }),
     }
     return plain(method, BASE + path, body, headers, this.base)
   }
+
+  /** A request of the API of the conductor. */
+  api = (method: string, path: string, body?: unknown, user = 'admin'): Promise<Answer> =>
+    plain(method, path, body, { ...loginOf(user), 'OpenStack-API-Version': 'baremetal latest' }, this.base)
+
+  /** A request to a hook, with whatever headers. */
+  hook = (path: string, body: unknown, headers: Record<string, string>): Promise<Answer> =>
+    plain('POST', `/rackward/v1/hooks/${path}`, body, headers, this.base)
 
   /** As a host monitor sends it. */
   notify(hostname: string, more: Record<string, unknown> = {}): Promise<Answer> {

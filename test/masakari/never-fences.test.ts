@@ -1,5 +1,8 @@
-/** No sequence of notifications and of requests to act on a host ever brings one to fencing: on the whole simulated
- *  rack, beside faults too; and of the API, on what it asks of the mesh. */
+/** No sequence of notifications, of alerts that are posted to hooks, and of requests to act on a host ever brings one
+ *  to fencing: on the whole simulated rack, beside faults too; and of the API, on what it asks of the mesh. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Arbiter } from '../../host-agent/arbiter/loop.ts'
@@ -59,11 +62,21 @@ test('a death that is real is proven and fenced as fast as without them', () => 
   expect(latency?.fencedMs).toBeLessThan(10_000)
 })
 
+const SECRET = 'a-secret-of-the-hooks'
+const ACTS = ['hint', 'drain', 'maintenance'] as const
 let bench: Bench
+let dir = ''
 beforeAll(async () => {
-  bench = await Bench.start()
+  dir = await mkdtemp(join(tmpdir(), 'rackward-hooks-'))
+  const secretFile = join(dir, 'secret')
+  await writeFile(secretFile, SECRET, { mode: 0o600 })
+  const hooks = ACTS.map((act) => ({ name: act, act, secretFile, atOnce: 3 }))
+  bench = await Bench.start({ hooks, limits: { hooks: { postsPerMinute: 100_000 } } })
 }, 60_000)
-afterAll(() => bench.stop())
+afterAll(async () => {
+  await bench?.stop()
+  await rm(dir, { recursive: true })
+})
 
 const host = fc.constantFrom('h1', 'h2', 'h3', 'h9')
 const notification = fc.oneof(
@@ -93,6 +106,58 @@ const notification = fc.oneof(
     type: fc.constant('PROCESS'),
     payload: fc.record({ event: fc.constant('STOPPED'), process_name: fc.string({ minLength: 1, maxLength: 20 }) }),
   }),
+)
+
+/** Alerts of any host, firing and resolved in any order, through every hook. */
+const alert = fc.record({
+  hook: fc.constantFrom(...ACTS),
+  alerts: fc.array(
+    fc.record({
+      status: fc.constantFrom('firing', 'resolved'),
+      labels: fc.record({ alertname: fc.constant('NodeDown'), instance: host, severity: fc.string({ maxLength: 9 }) }),
+      fingerprint: fc.constantFrom('f1', 'f2', 'f3', 'f4'),
+    }),
+    { minLength: 1, maxLength: 4 },
+  ),
+})
+const event = fc.oneof(
+  notification.map((given) => ({ notification: given })),
+  alert.map((given) => ({ alert: given })),
+)
+
+test(
+  'hooks and notifications, in any order: the mesh opens no incident, no BMC gets OFF, and no hold of another goes',
+  { timeout: 60_000 },
+  async () => {
+    const held = () =>
+      bench.api('PUT', '/rackward/v1/mesh/hosts/h3/hold', { kind: 'deploying', reason: 'its image is written' })
+    expect((await held()).status).toBe(200)
+    expect((await bench.api('POST', '/v1/nodes', { driver: 'fake-hardware', name: 'h2' })).status).toBe(201)
+    const did = new Set<string>()
+    await fc.assert(
+      fc.asyncProperty(fc.array(event, { minLength: 1, maxLength: 8 }), async (list) => {
+        for (const one of list) {
+          if ('notification' in one) {
+            const { hostname, ...more } = one.notification
+            expect([202, 400, 409]).toContain((await bench.notify(hostname, more)).status)
+            continue
+          }
+          const { hook, alerts } = one.alert
+          const body = { version: '4', alerts }
+          const answer = await bench.hook(hook, body, { authorization: `Bearer ${SECRET}` })
+          expect(answer.status).toBe(200)
+          for (const done of (answer.body as { alerts: { did: string }[] }).alerts) did.add(`${hook} ${done.did}`)
+        }
+        expect(bench.mesh.core.cluster.incidents.size).toBe(0)
+        expect(bench.mesh.off.size).toBe(0)
+        expect(bench.mesh.core.cluster.holds.get('h3')?.value.kind).toBe('deploying')
+      }),
+      { numRuns: 25 },
+    )
+    // The hooks did something, each of its kind.
+    for (const one of ['hint hinted', 'drain held', 'drain ended', 'maintenance held', 'maintenance ended'])
+      expect([...did]).toContain(one)
+  },
 )
 
 test(

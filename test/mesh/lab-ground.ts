@@ -157,7 +157,7 @@ export class Ground {
     const addresses = others.flatMap((other) => PLANES.map((plane) => this.address(other, plane)))
     await this.nft(
       node,
-      `table inet fault { chain out { type filter hook output priority 0; ip daddr { ${addresses.join(', ')} } drop; } }\n`,
+      `table inet fault { chain out { type filter hook output priority 0; ip daddr { ${addresses.join(', ')} } drop; }; }\n`,
     )
   }
 
@@ -217,7 +217,8 @@ export class Ground {
   powerOn = async (node: LabNode): Promise<void> => void (await runOk([join(node.dir, 'on.sh')], { timeoutMs: 10_000 }))
   fault = (node: LabNode, name: string) => writeFile(join(node.dir, name), '')
   clear = (node: LabNode, name: string) => rm(join(node.dir, name), { force: true })
-  nft = (node: LabNode, rules: string) => run(this.inside(node, ['nft', '-f', '-']), { timeoutMs: 5_000, input: rules })
+  nft = (node: LabNode, rules: string) =>
+    runOk(this.inside(node, ['nft', '-f', '-']), { timeoutMs: 20_000, input: rules })
 
   calls = async (node: LabNode) =>
     (await readFile(join(node.dir, 'calls'), 'utf8').catch(() => '')).split('\n').filter(Boolean)

@@ -16,7 +16,8 @@ afterEach(() => mesh.stop())
 
 const writes = (boot: MemberRecord['boot']) =>
   mesh.set(`${KEYS.members}h1`, { ...mesh.core.cluster.members.get('h1')?.value, boot })
-const policySays = () => mesh.core.explain('h1', monotonicClock.now())?.conditions.find(({ id }) => id === 'C7')?.says
+const policySays = () =>
+  mesh.core.explain('h1', monotonicClock.now())?.verdict.conditions.find(({ id }) => id === 'C7')?.says
 const lastBoot = (host: string) => mesh.core.evidence.lastBoot(host, mesh.core.cluster.memberOf(host))
 const heard = (bootId: string) =>
   mesh.core.onHeartbeat(

@@ -13,12 +13,13 @@ const AGENT_ROOMS: Readonly<Record<string, readonly string[]>> = {
   verdict: ['protocol'],
   fence: ['cluster', 'protocol', 'verdict'],
   evacuate: ['cluster', 'protocol', 'verdict'],
+  causes: ['fence', 'protocol', 'verdict'],
   adapters: ['cluster', 'evacuate', 'fence', 'protocol'],
   guard: ['adapters', 'protocol'],
   probe: ['adapters', 'protocol'],
-  arbiter: ['adapters', 'cluster', 'evacuate', 'fence', 'protocol', 'verdict'],
+  arbiter: ['adapters', 'causes', 'cluster', 'evacuate', 'fence', 'protocol', 'verdict'],
   setup: ['protocol'],
-  api: ['arbiter', 'cluster', 'fence', 'protocol', 'verdict'],
+  api: ['arbiter', 'causes', 'cluster', 'fence', 'protocol', 'verdict'],
   start: ['adapters', 'arbiter', 'cluster', 'guard', 'probe', 'protocol', 'setup'],
 }
 /** The schema of the configuration: read by all. */

@@ -49,7 +49,7 @@ const PURE = [
   /agents\/(rules|rule-(actions|conditions|paths))\.ts$/,
   /agents\/swarm\/(tracker|swarm|member)\.ts$/,
   /host-agent\/deploy\/swarm\/(plan|swarm-peer)\.ts$/,
-  /host-agent\/(verdict|fence|evacuate)\/[\w-]+\.ts$/,
+  /host-agent\/(verdict|fence|evacuate|causes)\/[\w-]+\.ts$/,
   /host-agent\/arbiter\/(?!commit|state|memory|observe|loop)[\w-]+\.ts$/,
   /host-agent\/(api\/views|setup\/consul-config|protocol\/heartbeat)\.ts$/,
 ]
@@ -160,7 +160,8 @@ const DECISION_ROOMS: Readonly<Record<string, readonly string[]>> = {
   verdict: ['verdict', 'protocol'],
   fence: ['fence', 'verdict', 'cluster', 'protocol'],
   evacuate: ['evacuate', 'verdict', 'cluster', 'protocol'],
-  arbiter: ['arbiter', 'fence', 'evacuate', 'verdict', 'cluster', 'protocol', 'adapters/environment.ts'],
+  causes: ['causes', 'fence', 'verdict', 'protocol'],
+  arbiter: ['arbiter', 'causes', 'fence', 'evacuate', 'verdict', 'cluster', 'protocol', 'adapters/environment.ts'],
 }
 
 test('an arbiter observes, assesses, decides and commits: no decision imports whoever carries it out', () => {
@@ -181,7 +182,7 @@ test('an arbiter observes, assesses, decides and commits: no decision imports wh
 test('verdicts, fences and evacuations are functions of values: none names the arbiter, its memory or its environment', () => {
   const named = /\b(?:Arbiter(?:State|Memory|Options)?|HostMemory|Remembered|Environment|Known)\b/
   const hits = files
-    .filter(({ path, text }) => /^host-agent\/(verdict|fence|evacuate)\//.test(path) && named.test(code(text)))
+    .filter(({ path, text }) => /^host-agent\/(verdict|fence|evacuate|causes)\//.test(path) && named.test(code(text)))
     .map(({ path }) => path)
   expect(hits).toEqual([])
 })
@@ -201,7 +202,7 @@ test('a decision changes no field of what it is given', () => {
   const assignment = /^\s*((?!this\.|const |let )[\w.]+\.\w+ (?:\?\?|\|\||[-+])?=)(?![=>])/gm
   const changes = (text: string) => [...text.matchAll(assignment)].map((match) => match[1] as string)
   expect(changes('  about.fence = x\n  a.b ??= 1\n  if (a.b === 1) x')).toEqual(['about.fence =', 'a.b ??='])
-  const decides = /^host-agent\/(verdict|fence|evacuate|arbiter\/(?!commit|state|memory|observe|loop))/
+  const decides = /^host-agent\/(verdict|fence|evacuate|causes|arbiter\/(?!commit|state|memory|observe|loop))/
   const hits = files
     .filter(({ path }) => decides.test(path) && path !== 'host-agent/verdict/evidence-store.ts')
     .flatMap(({ path, text }) => changes(code(text)).map((change) => `${path}: ${change}`))

@@ -10,7 +10,7 @@ import { shrink } from './shrink.ts'
 
 const SCHEDULES = 2_000
 
-test(`${SCHEDULES} random schedules: no false fence, no double run, no invariant broken`, { timeout: 300_000 }, () => {
+test(`${SCHEDULES} random schedules: no false fence, no double run, no invariant broken`, { timeout: 600_000 }, () => {
   const bad: string[] = []
   for (let seed = 1; seed <= SCHEDULES; seed += 1) {
     const whole = scheduleOf(seed)

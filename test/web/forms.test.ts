@@ -122,6 +122,7 @@ test('a refusal of the conductor that names a field is shown at the field', asyn
   await bench.logIn(page, 'anna', '/ui/nodes/named')
   const deploy = await ask(page, 'Deploy')
   await deploy.getByLabel('Image', { exact: true }).fill('x')
+  await deploy.getByLabel('Checksum', { exact: true }).fill('ab'.repeat(32))
   await deploy.getByLabel('Name', { exact: true }).fill('named')
   await deploy.getByText('Config drive').click()
   await deploy.getByLabel('User data', { exact: true }).fill('x')
@@ -131,7 +132,14 @@ test('a refusal of the conductor that names a field is shown at the field', asyn
       json: { error_message: JSON.stringify({ faultstring: 'configdrive.user_data: is not text' }) },
     }),
   )
+  const patched = page.waitForRequest((request) => request.method() === 'PATCH')
   await deploy.getByRole('button', { name: 'Deploy', exact: true }).click()
+  // A checksum of the image before, in whichever of its two places, does not win over the one that is typed.
+  expect((await patched).postDataJSON()).toContainEqual({
+    op: 'add',
+    path: '/instance_info/image_os_hash_value',
+    value: `sha256:${'ab'.repeat(32)}`,
+  })
   await deploy.getByRole('alert').getByText('configdrive.user_data: is not text').waitFor()
   expect(await deploy.locator('[aria-invalid]').getAttribute('name')).toBe('user_data')
   await page.context().close()

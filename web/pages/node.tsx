@@ -2,7 +2,7 @@
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import { getJson, type Account, type BoardNode, type Phases, type WireEvent } from '../api.ts'
-import { duration, fullTime, secondsSince } from '../format.ts'
+import { about, duration, fullTime, secondsSince, usually, usuallyNow } from '../format.ts'
 import { Acts } from '../parts/acts.tsx'
 import { EventRows } from '../parts/events.tsx'
 import { elapsed, Progress, State } from '../parts/state.tsx'
@@ -64,7 +64,7 @@ function Phase({ phase, longest }: { readonly phase: Phase; readonly longest: nu
       </span>
       <span class="num">{exact(seconds)}</span>
       <span class="usual muted">
-        {phase.usual ? `usual ${exact(phase.usual.p50)} to ${exact(phase.usual.p95)}` : ''}
+        {phase.usual && (phase.ended === null ? usuallyNow(phase.usual, seconds) : usually(phase.usual))}
       </span>
     </li>
   )
@@ -89,6 +89,7 @@ const Facts = ({ node, account }: { readonly node: BoardNode; readonly account: 
       [
         ['Power', node.power ?? 'unknown'],
         ['Since', `${fullTime(node.since)} (${duration(elapsed(node))})`],
+        ...(typeof account?.left_seconds === 'number' ? [['Left', about(account.left_seconds)] as const] : []),
         ['Times out', account?.deadline ? fullTime(account.deadline) : 'never'],
         ['Lock', account?.lock ? `${account.lock.holder}: ${account.lock.reason}` : 'free'],
         ['Place', node.rack === null ? 'not set' : `${node.rack}, unit ${node.u ?? '?'}`],

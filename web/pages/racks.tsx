@@ -3,7 +3,7 @@ import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 import type { Board, BoardNode } from '../api.ts'
-import { duration } from '../format.ts'
+import { duration, usuallyNow } from '../format.ts'
 import { elapsed, Progress, Sign, toneOf } from '../parts/state.tsx'
 import { Link, nodePath } from '../router.tsx'
 import { board, isTroubled, nameOf } from '../state.ts'
@@ -119,7 +119,7 @@ const Slot = ({ node, row }: { readonly node: BoardNode; readonly row?: string }
 function why(node: BoardNode): string {
   if (node.kind === 'failed' || node.fault !== null) return node.error ?? node.fault ?? node.says
   if (node.unusual)
-    return `${duration(elapsed(node))} in ${node.state}, 95 of 100 need less than ${duration(node.usual?.p95 ?? 0)}`
+    return `${node.state}: ${node.usual ? usuallyNow(node.usual, elapsed(node)) : duration(elapsed(node))}`
   if (node.health === 'Critical') return 'its BMC reports the health of its hardware as Critical'
   return node.says
 }

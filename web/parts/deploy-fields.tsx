@@ -136,6 +136,12 @@ function driveOf(data: FormData): object | undefined {
 }
 const named = (name: string, value: object | undefined) => (value === undefined ? {} : { [name]: value })
 
+/** With its algorithm, which then wins over image_os_hash_algo. */
+function digestOf(checksum: string): string {
+  if (/^[0-9a-f]{64}$/i.test(checksum)) return `sha256:${checksum}`
+  return /^[0-9a-f]{128}$/i.test(checksum) ? `sha512:${checksum}` : checksum
+}
+
 /** Throws `FieldError`. */
 export function deployChanges(act: Act, data: FormData, list: Acts): Change[] {
   const { method, path, body } = act.request
@@ -143,7 +149,8 @@ export function deployChanges(act: Act, data: FormData, list: Acts): Change[] {
   if (image === '') throw new FieldError('image', 'Image: name an image of the store, or a URL')
   const wanted = [
     ['image_source', image, list.image_source ?? ''],
-    ['image_checksum', textOf(data, 'checksum'), ''],
+    // Not image_checksum: this one wins over it, and the node may have that of its image before.
+    ['image_os_hash_value', digestOf(textOf(data, 'checksum')), ''],
     ['reboot', textOf(data, 'reboot'), list.reboot ?? ''],
   ] as const
   const patch = wanted

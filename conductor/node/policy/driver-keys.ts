@@ -2,9 +2,10 @@
 import { VENDOR_PROPERTIES } from '../../fake/vendor.ts'
 import type { Driver } from './drivers.ts'
 
-const REBOOT_KEY = {
+const AGENT_KEYS = {
   reboot:
     'how a deploy starts its image: kexec (the ramdisk jumps into it), cold (through the firmware) or auto (default: kexec where it worked often enough on the model and never failed); instance_info/reboot overrides it.',
+  tpm: 'whether its TPM proves its boots: off, observe (default: faults are shown) or require (nothing secret is given before the proof: neither config drive nor rescue password).',
 }
 const IPMI_KEYS: Readonly<Record<string, string>> = {
   ipmi_address: 'address or host name of the BMC. Required.',
@@ -20,7 +21,7 @@ const IPMI_KEYS: Readonly<Record<string, string>> = {
   ipmi_target_address: 'destination address for bridged requests.',
   ipmi_transit_channel: 'transit channel for dual bridged requests.',
   ipmi_transit_address: 'transit address for dual bridged requests.',
-  ...REBOOT_KEY,
+  ...AGENT_KEYS,
 }
 const REDFISH_KEYS: Readonly<Record<string, string>> = {
   redfish_address: 'URL of the BMC, such as https://192.0.2.57; an address or a name means https. Required.',
@@ -38,7 +39,7 @@ const REDFISH_KEYS: Readonly<Record<string, string>> = {
   rackward_mac: 'the card that has it. Required only if the node has not exactly one port with pxe_enabled.',
   rackward_tls_pin:
     'base64 of the SHA-256 of the public key of the BMC; overrides the key that was seen at first contact.',
-  ...REBOOT_KEY,
+  ...AGENT_KEYS,
 }
 /** By driver; fake hardware has those of its vendor methods. */
 export const DRIVER_KEYS: Readonly<Record<Driver, Readonly<Record<string, string>>>> = {

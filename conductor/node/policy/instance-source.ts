@@ -7,6 +7,7 @@ import { parseChecksum, type Checksum } from '../../../images/checksum.ts'
 import { isImageName } from '../../../images/store.ts'
 import type { NodeRecord } from '../record.ts'
 import { rebootWish } from './reboot.ts'
+import { tpmMode } from './tpm.ts'
 import { deployKindOf, type PlannedStep } from './steps.ts'
 
 export interface SourceFile {
@@ -55,6 +56,7 @@ export function checkSources(
 ): void {
   const how = deployKindOf(interfaces.deploy ?? null)
   rebootWish({ instanceInfo, driverInfo })
+  tpmMode({ driverInfo })
   if (how === 'ramdisk') ramdiskSource(instanceInfo, rules)
   else if (how === 'direct' || steps.some(({ step }) => step === 'write_image')) imageSource(instanceInfo, rules)
 }

@@ -46,6 +46,8 @@ export interface RebootFacts {
   /** The ramdisk came on virtual media, which are taken out while the server is off. */
   readonly onMedia: boolean
   readonly onSoftwareRaid: boolean
+  /** Why its TPM is against a jump; absent: it is not. */
+  readonly tpmWhy?: string | undefined
   /** Which jumps its own are compared with. */
   readonly knowsModel: boolean
   /** It was started through its firmware since it was enrolled. */
@@ -70,6 +72,7 @@ function always(facts: RebootFacts): string[] {
     [facts.onMedia, 'the ramdisk came on virtual media'],
     [facts.onSoftwareRaid, 'the root disk is a software RAID volume'],
     [facts.addressing === 'static', 'no sign of life would be seen: the config drive names static addresses'],
+    [facts.tpmWhy !== undefined, facts.tpmWhy ?? ''],
   ]
   return reasons.flatMap(([holds, why]) => (holds ? [why] : []))
 }

@@ -1,5 +1,5 @@
 /** Clean, deploy and service steps: which there are, who carries them out, and in which order. Pure. */
-import type * as z from 'zod'
+import * as z from 'zod'
 import { Fault, isFault } from '../../../kit/fault.ts'
 import { checkInput } from '../../api/check-input.ts'
 import { SetupModeKeys } from './setup-mode-keys.ts'
@@ -93,7 +93,14 @@ export const AGENT_STEPS: StepCatalog = {
   'deploy.write_image': {
     in: { deploy: 80 },
     by: 'agent',
-    says: 'the image and the config drive are written and read back',
+    says: 'the image and the config drive are written and read back; pieces that the disk holds already are not fetched',
+    args: z.strictObject({
+      compare: z
+        .optional(z.boolean())
+        .describe(
+          'false: every piece is fetched and written, without a look at what the disk holds; the default is true',
+        ),
+    }),
   },
 }
 

@@ -13,11 +13,15 @@ export interface UsualTime {
   readonly lateAtMs: number | null
   /** What the order needs after this state; null: nobody knows. */
   readonly leftMs: number | null
+  /** What the work of this state is expected to need; absent in records of older programs. */
+  readonly expectedMs?: number
 }
 
 export interface Past {
   readonly of: DurationLevel
   readonly tookMs: readonly number[]
+  /** Where the state alone was compared, which mixes what is done in it: the times of the same work, however few. */
+  readonly sameWorkMs?: readonly number[]
 }
 
 export const NO_PAST: Past = { of: 'state', tookMs: [] }
@@ -34,9 +38,19 @@ export const quantile = (sorted: readonly number[], part: number): number =>
 
 /** The first of these that has enough times; else the one with the most, the more specific of two. */
 export function choosePast(levels: readonly Past[]): Past {
+  const past = mostOf(levels)
+  const { tookMs } = mostOf(past.of === 'state' ? levels.filter(({ of }) => of !== 'state') : [])
+  return tookMs.length > 0 ? { ...past, sameWorkMs: tookMs } : past
+}
+
+function mostOf(levels: readonly Past[]): Past {
   const enough = levels.find(({ tookMs }) => tookMs.length >= MIN_SAMPLES)
   return enough ?? levels.reduce((best, one) => (one.tookMs.length > best.tookMs.length ? one : best), NO_PAST)
 }
+
+/** What such work is expected to need; undefined: none was seen. */
+export const expectedMs = ({ tookMs, sameWorkMs = tookMs }: Past): number | undefined =>
+  spreadOf({ of: 'state', tookMs: sameWorkMs })?.medianMs
 
 export interface Spread {
   readonly samples: number
@@ -67,11 +81,19 @@ export function usualTime(past: Past, at: { sinceMs: number; leftMs: number | nu
     of: past.of,
     lateAtMs: spread.samples >= MIN_SAMPLES ? Math.ceil(lateAtMs) : null,
     leftMs: at.leftMs,
+    expectedMs: expectedMs(past) ?? spread.medianMs,
   }
+}
+
+/** What is unusual is told before a deadline that comes soon after the usual time: halfway to it. */
+export function toldBefore(usual: UsualTime, at: { sinceMs: number; deadlineMs: number | null }): UsualTime {
+  const usualEndMs = at.sinceMs + usual.highMs
+  if (usual.lateAtMs === null || at.deadlineMs === null || usual.lateAtMs < at.deadlineMs) return usual
+  return at.deadlineMs > usualEndMs ? { ...usual, lateAtMs: Math.floor((usualEndMs + at.deadlineMs) / 2) } : usual
 }
 
 /** Until the order of the node is done; null: nobody knows. */
 export function leftMsOf(usual: UsualTime | null | undefined, elapsedMs: number): number | null {
   if (!usual || usual.leftMs === null) return null
-  return Math.max(0, usual.medianMs - elapsedMs) + usual.leftMs
+  return Math.max(0, (usual.expectedMs ?? usual.medianMs) - elapsedMs) + usual.leftMs
 }

@@ -28,7 +28,7 @@ export interface BoardNode {
   readonly progress: { readonly phase: string; readonly part: number | null } | null
   readonly since: string
   readonly deadline: string | null
-  readonly usual: { readonly p50: number; readonly p95: number } | null
+  readonly usual: { readonly p5: number; readonly p50: number; readonly p95: number } | null
   readonly unusual: boolean
   /** Until its order is done, as such orders usually go on. */
   readonly left: number | null
@@ -77,7 +77,7 @@ export function boardNode(
     sharers: [],
     ports: [],
   })
-  const { median_seconds: p50, p95_seconds: p95 } = account.usual ?? { median_seconds: null, p95_seconds: null }
+  const { p5_seconds: p5 = null, median_seconds: p50 = null, p95_seconds: p95 = null } = account.usual ?? {}
   const progress = node.agent ? live.progress : null
   return {
     uuid: node.uuid,
@@ -95,7 +95,7 @@ export function boardNode(
     },
     since: account.since,
     deadline: account.deadline,
-    usual: p50 === null || p95 === null ? null : { p50, p95 },
+    usual: p5 === null || p50 === null || p95 === null ? null : { p5, p50, p95 },
     unusual: account.usual?.unusual ?? false,
     left: account.left_seconds,
     says: account.waits_for,
@@ -120,7 +120,7 @@ export interface PastState {
   readonly ended: string | null
   readonly seconds: number
   /** What nodes of the same model needed; null where that is not known, or a decision of a user. */
-  readonly usual: { readonly samples: number; readonly p50: number; readonly p95: number } | null
+  readonly usual: { readonly samples: number; readonly p5: number; readonly p50: number; readonly p95: number } | null
 }
 
 /** A state that a node was in; `endedMs` is null for the one that it is in. */
@@ -137,7 +137,12 @@ export function phaseOf(
     usual:
       spread === undefined || !isTimed(at.state)
         ? null
-        : { samples: spread.samples, p50: seconds(spread.medianMs), p95: seconds(spread.highMs) },
+        : {
+            samples: spread.samples,
+            p5: seconds(spread.lowMs),
+            p50: seconds(spread.medianMs),
+            p95: seconds(spread.highMs),
+          },
   }
 }
 

@@ -13,6 +13,7 @@ import { causesOf } from './explain-causes.ts'
 import type { Drift } from '../policy/drift.ts'
 import { seenEvents } from './explain-events.ts'
 import { causesOfLoader } from './explain-loader.ts'
+import { causesOfTpm } from './explain-tpm.ts'
 import type { LoaderVerdict } from '../policy/loader-check.ts'
 import { bootPathOf } from './boot-path.ts'
 import type { PortAccount } from './port-accounts.ts'
@@ -90,6 +91,7 @@ export function explain(facts: Facts): Account {
       ...sharedBmc(facts),
       ...causesOf({ ...facts, hasPlace: placeOf(facts.live, nowMs) !== undefined }),
       ...causesOfLoader(facts.loader, node.instanceInfo.image_source),
+      ...causesOfTpm(node),
     ],
   }
 }

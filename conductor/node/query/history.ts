@@ -1,10 +1,11 @@
 /** What a change of a node is told as: one event per arrow that was followed, per change of power, per new error.
  *  Pure. */
 import { isoTime } from '../../../kit/clock.ts'
+import { FAULTS } from '../../../kit/fault.ts'
 import type { UsualTime } from '../policy/usual-time.ts'
 import type { NewEvent } from '../../store/port.ts'
 import type { Move } from '../workflow/context.ts'
-import type { NodeRecord } from '../record.ts'
+import type { NodeRecord, Reboot } from '../record.ts'
 import { modelOf } from './model.ts'
 import { comparedOf } from './usual.ts'
 import { ALIASES, type InterfaceName } from '../policy/interfaces.ts'
@@ -49,11 +50,17 @@ function rebootEvents(
   const tried = phase === 'jump' && reboot?.jumpedAtMs !== undefined && before.agent !== null
   if (tried && after.workflow.phase !== 'jump' && (ok || now?.failed)) {
     const took = { model: modelOf(before), tookMs: atMs - reboot.jumpedAtMs }
-    return [event('jump', { ok, ...took, ...(ok ? {} : { why: now?.because ?? after.lastError }) })]
+    return [event('jump', { ok, ...took, ...(ok ? {} : { why: now?.because ?? after.lastError, ...faultOf(now) }) })]
   }
   if (!now || (now.how === reboot?.how && now.because === reboot.because)) return []
-  return [event('reboot', { how: now.how, because: now.because })]
+  return [event('reboot', { how: now.how, because: now.because, ...faultOf(now) })]
 }
+
+/** What kept a server from a jump, by name, and what to do. */
+const faultOf = (reboot: Reboot | null | undefined): Record<string, unknown> =>
+  reboot?.fault && Object.hasOwn(FAULTS, reboot.fault)
+    ? { fault: reboot.fault, remedy: FAULTS[reboot.fault].remedy }
+    : {}
 
 const slowDetail = (node: NodeRecord, { lowMs, highMs, samples, of }: UsualTime): Record<string, unknown> => ({
   state: node.provisionState,

@@ -64,7 +64,11 @@ export function restOf(node: NodeRecord): Compared[] {
     const work = step.by === 'bmc' ? `bmc ${nameOf(step)}` : waitFor(step, i === 0 && !isWaiting && !node.agent)
     return { ...now, state: waits, work }
   })
-  return ends
-    ? [...waiting, { ...now, state: ends, work: node.workflow.reboot?.how === 'kexec' ? 'jump' : 'start' }]
-    : waiting
+  return ends ? [...waiting, { ...now, state: ends, work: startOf(node) }] : waiting
+}
+
+/** How the instance is started; until that is decided, as it was asked for. */
+function startOf({ workflow: { reboot }, instanceInfo, driverInfo }: NodeRecord): 'jump' | 'start' {
+  const how = reboot ? reboot.how : (instanceInfo.reboot ?? driverInfo.reboot)
+  return how === 'kexec' ? 'jump' : 'start'
 }

@@ -7,6 +7,7 @@ import type { BmcQueue } from '../../bmc/queue.ts'
 import type { BmcRegistry } from '../../bmc/registry.ts'
 import { staticNetwork, type BootSubnet } from '../../boot/network-data.ts'
 import type { Store } from '../../store/port.ts'
+import { bootPlanOf } from '../workflow/boot-plans.ts'
 import { OVERRIDE_IGNORED, type Sightings } from '../query/sightings.ts'
 import type { Effect } from '../effect.ts'
 import type { NodeRecord } from '../record.ts'
@@ -67,18 +68,15 @@ export class MediaEffects {
     return this.parts.urlOf(node)
   }
 
-  /** The last proof that a BMC has the image, and the only one that it cannot make up. */
-  private async asked({ uuid }: NodeRecord, signal: AbortSignal): Promise<void> {
+  /** The last proof that a BMC or the firmware has the image, and the only one that it cannot make up. */
+  private async asked(node: NodeRecord, signal: AbortSignal): Promise<void> {
     const { sightings, clock, askedTimeoutMs } = this.parts
-    const seen = async () => (sightings.look(uuid).seen.has('media') ? true : undefined)
+    const seen = async () => (sightings.look(node.uuid).seen.has('media') ? true : undefined)
     const wait = { what: 'the boot ISO to be asked for', timeoutMs: askedTimeoutMs, everyMs: LOOK_MS, clock, signal }
     await until(seen, wait).catch((error: unknown) => {
       signal.throwIfAborted()
       if (isFault(error)) throw error
-      throw new Fault(
-        'bmc.media',
-        `the BMC never asked for the image: it was not fetched within ${askedTimeoutMs / 1000} s of power-on (boot.mediaSeconds), although the BMC shows it as inserted; either it does not reach its URL, or ${OVERRIDE_IGNORED}`,
-      )
+      throw neverAsked(node, askedTimeoutMs / 1000)
     })
   }
 
@@ -91,4 +89,17 @@ export class MediaEffects {
     const priority = node.targetPowerState ? 'operator' : 'deploy'
     return bmcQueue.run(bmcs.target(node), { priority, timeoutMs: ACT_TIMEOUT_MS, signal }, work)
   }
+}
+
+function neverAsked(node: NodeRecord, seconds: number): Fault {
+  const when = `within ${seconds} s of power-on (boot.mediaSeconds)`
+  if (bootPlanOf(node).toRamdisk.some((effect) => effect.do === 'http-boot'))
+    return new Fault(
+      'bmc.http-boot',
+      `the firmware never asked for the image: it was not fetched ${when}, although the BMC shows its URL for the next boot; either the firmware does not reach it, or ${OVERRIDE_IGNORED}`,
+    )
+  return new Fault(
+    'bmc.media',
+    `the BMC never asked for the image: it was not fetched ${when}, although the BMC shows it as inserted; either it does not reach its URL, or ${OVERRIDE_IGNORED}`,
+  )
 }

@@ -1,7 +1,15 @@
 /** The times that the journal keeps: how long such work lasted before, and how long an order usually goes on. */
 import { durationKeys, type Compared } from '../../store/durations.ts'
 import type { Journal } from '../../store/port.ts'
-import { choosePast, MIN_SAMPLES, spreadOf, usualTime, type Past, type UsualTime } from '../policy/usual-time.ts'
+import {
+  choosePast,
+  expectedMs,
+  MIN_SAMPLES,
+  toldBefore,
+  usualTime,
+  type Past,
+  type UsualTime,
+} from '../policy/usual-time.ts'
 import { comparedOf, isTimed, restOf } from '../query/usual.ts'
 import type { NodeRecord } from '../record.ts'
 
@@ -31,9 +39,10 @@ export async function usualOfNode(node: NodeRecord, pastOf: PastOf): Promise<Usu
   if (!isTimed(node.provisionState)) return null
   let leftMs: number | null = 0
   for (const compared of restOf(node)) {
-    const medianMs: number | undefined = spreadOf(await pastOf(compared))?.medianMs
-    leftMs = leftMs === null || medianMs === undefined ? null : leftMs + medianMs
+    const needsMs: number | undefined = expectedMs(await pastOf(compared))
+    leftMs = leftMs === null || needsMs === undefined ? null : leftMs + needsMs
   }
   const sinceMs = node.provisionUpdatedAtMs ?? node.createdAtMs
-  return usualTime(await pastOf(comparedOf(node)), { sinceMs, leftMs })
+  const usual = usualTime(await pastOf(comparedOf(node)), { sinceMs, leftMs })
+  return usual && toldBefore(usual, { sinceMs, deadlineMs: node.workflow.deadlineMs })
 }

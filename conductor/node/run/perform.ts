@@ -7,6 +7,7 @@ import { FOUND, fakeInventory } from '../../fake/inspect.ts'
 import { fakeStep, hardwareOf } from '../../fake/steps.ts'
 import type { Store } from '../../store/port.ts'
 import { addressingOf, decideReboot, rebootWish } from '../policy/reboot.ts'
+import { noJumpWhy } from '../policy/tpm.ts'
 import { keptVolumes } from '../policy/software-raid.ts'
 import { modelOf } from '../query/model.ts'
 import { JUMP_FAILED, JUMPED } from '../../store/durations.ts'
@@ -203,6 +204,7 @@ async function rebootOf(
     changesFirmware: changesFirmware(node),
     onMedia: bootPlanOf(node).servesIso,
     onSoftwareRaid: keptVolumes(node).length > 0,
+    tpmWhy: noJumpWhy(node),
     knowsModel: typeof node.properties.model === 'string' && node.properties.model !== '',
     wasCold: node.startedColdAtMs !== null,
   })

@@ -21,7 +21,8 @@ export interface EffectFound {
 }
 
 /** Whether the agent has loaded the kernel of the image that it wrote; else why not. */
-export type JumpReady = { readonly ready: true } | { readonly ready: false; readonly why: string }
+export type JumpReady =
+  { readonly ready: true } | { readonly ready: false; readonly why: string; readonly fault?: FaultCode }
 
 export type StepEvent =
   /** `warm`: the agent of the node was heard a moment ago. */

@@ -1,5 +1,7 @@
 /** What the record says of a jump into the image (kexec): decided, loaded by the agent, ordered, given up. Pure. */
 import { jumpLimitMs } from '../policy/reboot.ts'
+import { noJumpWhy } from '../policy/tpm.ts'
+import { toldBefore } from '../policy/usual-time.ts'
 import { currentStep, type NodeRecord, type Reboot } from '../record.ts'
 import type { StepContext } from './context.ts'
 import type { JumpReady } from './events.ts'
@@ -8,8 +10,12 @@ import type { JumpReady } from './events.ts'
 export function withJump(node: NodeRecord, jump: JumpReady | undefined): NodeRecord {
   const { reboot, generation } = node.workflow
   if (reboot?.how !== 'kexec' || currentStep(node)?.step !== 'write_image') return node
-  const why = jump && !jump.ready ? jump.why : 'the agent in the ramdisk cannot jump'
-  return withReboot(node, jump?.ready ? { ...reboot, readyIn: generation } : { how: 'cold', because: why })
+  // The proof of this boot may have come after the decision.
+  const doubt = noJumpWhy(node)
+  if (doubt !== undefined) return withReboot(node, { how: 'cold', because: doubt })
+  if (jump?.ready) return withReboot(node, { ...reboot, readyIn: generation })
+  const { why, fault } = jump ?? { why: 'the agent in the ramdisk cannot jump', fault: undefined }
+  return withReboot(node, { how: 'cold', because: why, ...(fault ? { fault } : {}) })
 }
 
 export const withReboot = (node: NodeRecord, reboot: Reboot): NodeRecord => ({
@@ -22,7 +28,16 @@ export function mayJump(node: NodeRecord, { nowMs }: StepContext): NodeRecord {
   const { reboot, usual } = node.workflow
   if (!reboot || reboot.jumpedAtMs !== undefined) return node
   const deadlineMs = nowMs + jumpLimitMs(usual)
-  return { ...node, workflow: { ...node.workflow, deadlineMs, reboot: { ...reboot, jumpedAtMs: nowMs } } }
+  const told = usual && toldBefore(usual, { sinceMs: nowMs, deadlineMs })
+  return {
+    ...node,
+    workflow: {
+      ...node.workflow,
+      ...(told ? { usual: told } : {}),
+      deadlineMs,
+      reboot: { ...reboot, jumpedAtMs: nowMs },
+    },
+  }
 }
 
 /** The agent of the present boot has loaded the kernel. */

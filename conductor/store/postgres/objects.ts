@@ -46,6 +46,20 @@ export class PostgresObjects implements ObjectStore {
     })
   }
 
+  async addAll(objects: readonly ObjectRecord[]): Promise<void> {
+    const [first] = objects
+    if (!first) return
+    const rows = objects.map((object) => columnsOf(object, this.parts.seal))
+    const names = Object.keys(rows[0] ?? {}).join()
+    await this.parts.changes.make({
+      what: first.kind,
+      name: 'objects add',
+      // One value of the statement, however many rows.
+      text: `INSERT INTO objects (${names}) SELECT ${names} FROM jsonb_populate_recordset(NULL::objects, $1::jsonb) RETURNING 1`,
+      values: [JSON.stringify(rows)],
+    })
+  }
+
   async put(object: ObjectRecord): Promise<ObjectRecord> {
     const next = { ...object, version: object.version + 1 }
     const columns = columnsOf(next, this.parts.seal)

@@ -19,6 +19,7 @@ import { systemRandom } from '../../../kit/random.ts'
 import { isRunning, run } from '../../../kit/run.ts'
 import { freePort } from '../../kit/free-port.ts'
 import { RACKWARD_MAIN } from '../../lab/root.ts'
+import { Victim } from '../../security/victim.ts'
 
 const SIMULATE = [process.execPath, RACKWARD_MAIN, 'simulate'] as const
 
@@ -67,6 +68,28 @@ test.each([
     const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
     const lines = await Promise.all(pids.map((one) => readFile(`/proc/${one}/cmdline`, 'utf8').catch(() => '')))
     expect(lines.filter((line) => line.includes(dir))).toEqual([])
+  },
+  120_000,
+)
+
+test.each([
+  [[], 0],
+  [['--keep-nodes'], 3],
+])(
+  'nodes that it enrolled at a conductor that stays are removed at its end, and no others (%j)',
+  async (more, left) => {
+    const victim = await Victim.start()
+    onTestFinished(() => victim.remove())
+    const before = await victim.call('POST', '/v1/nodes', { driver: 'fake-hardware', name: 'sim-stays' })
+    expect(before.status).toBe(201)
+    const ipmiPort = String(await freePort())
+    // None of them boots anything: the nodes wait when the time is over.
+    const words = ['--nodes', '3', '--bmc-ports', '--ipmi-port', ipmiPort, '--timeout', '3', ...more]
+    const { code, stderr } = await run([...SIMULATE, '--conductor', victim.base, ...words], { timeoutMs: 110_000 })
+    expect([code, stderr.includes('removing 3 nodes')]).toEqual([1, left === 0])
+    const { nodes } = (await victim.call('GET', '/v1/nodes')).body as { nodes: { name: string }[] }
+    expect(nodes).toHaveLength(left + 1)
+    expect(nodes.map(({ name }) => name)).toContain('sim-stays')
   },
   120_000,
 )

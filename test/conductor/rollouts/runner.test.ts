@@ -213,11 +213,11 @@ test('a plan that cannot be stored whole leaves nothing, and old ones go with al
   const node = await addNode(store, 'r1-u1', { provisionState: 'active' })
   const plan = planOf([await itemOf(store, node, [REBUILD])])
   const full = new Proxy(store.objects, {
-    get: (objects, name: 'add') => {
-      if (name !== 'add') return (objects[name] as () => unknown).bind(objects)
-      return async (object: Parameters<Store['objects']['add']>[0]) => {
-        if (object.kind === TURN) throw new Fault('store.broken', 'the disk is full')
-        return objects.add(object)
+    get: (objects, name: 'addAll') => {
+      if (name !== 'addAll') return (objects[name] as () => unknown).bind(objects)
+      return async (all: Parameters<Store['objects']['addAll']>[0]) => {
+        if (all.some(({ kind }) => kind === TURN)) throw new Fault('store.broken', 'the disk is full')
+        return objects.addAll(all)
       }
     },
   })
@@ -229,6 +229,24 @@ test('a plan that cannot be stored whole leaves nothing, and old ones go with al
   for (let i = 0; i < 5; i += 1) await api.change((await api.begin(plan)).id, 'cancel')
   expect((await store.objects.every(ROLLOUT)).length).toBe(2)
   expect((await store.objects.every(TURN)).length).toBe(2)
+})
+
+test('a plan of many nodes is stored in few transactions', async () => {
+  const { store } = await openStore()
+  const node = await addNode(store, 'r1-u1', { provisionState: 'active' })
+  const item = await itemOf(store, node, [REBUILD])
+  const items = Array.from({ length: 600 }, (_, i) => ({ ...item, node: `new-${i}`, uuid: null, fingerprint: null }))
+  const calls: string[] = []
+  const counted = new Proxy(store.objects, {
+    get: (objects, name: 'add') => {
+      if (['add', 'addAll', 'put'].includes(name)) calls.push(name)
+      return (objects[name] as () => unknown).bind(objects)
+    },
+  })
+  const whole = Object.create(store, { objects: { value: counted } }) as Store
+  const { counts } = await apiOf(whole).begin(planOf(items))
+  expect(counts).toEqual({ waiting: 600 })
+  expect(calls).toEqual(['add', 'addAll', 'addAll', 'addAll', 'put'])
 })
 
 test('a plan names each node once, and by the name that it has', async () => {

@@ -91,6 +91,22 @@ export function belongingConformance(bench: Bench): void {
     expect(uuids(await bench.store.objects.every('runbook'))).toEqual([two.uuid])
   })
 
+  test('objects that are added together: all or none, in order, with their secrets', async () => {
+    const many = Array.from({ length: 300 }, (_, i) =>
+      objectOf('rollout turn', { body: { type: 'r', position: i, secret_item: { password: `x\u0000${i}` } } }),
+    )
+    await bench.store.objects.addAll([])
+    await bench.store.objects.addAll(many)
+    expect(await bench.store.objects.every('rollout turn')).toEqual(many)
+    const [one] = many
+    if (!one) throw new Error('none')
+    await expect(bench.store.objects.addAll([objectOf('rollout turn'), one])).rejects.toMatchObject({
+      code: 'object.conflict',
+    })
+    expect((await bench.store.objects.every('rollout turn')).length).toBe(300)
+    for (const { uuid } of many) await bench.store.objects.remove('rollout turn', uuid)
+  })
+
   test('a node takes with it what belongs to it; what happened to it is kept', async () => {
     const node = await bench.added()
     const port = portOf(node)

@@ -38,7 +38,7 @@ export const ARBITERS: readonly Scenario[] = [
       for (const node of inside)
         await lab.nft(
           node,
-          `table inet fault { chain out { type filter hook output priority 0; ip daddr { ${outside.join(', ')} } drop; } chain in { type filter hook input priority 0; ip saddr { ${outside.join(', ')} } drop; } }\n`,
+          `table inet fault { chain out { type filter hook output priority 0; ip daddr { ${outside.join(', ')} } drop; }; chain in { type filter hook input priority 0; ip saddr { ${outside.join(', ')} } drop; }; }\n`,
         )
     },
     async heal(lab) {

@@ -93,7 +93,7 @@ export const NETWORKS: readonly Scenario[] = [
     inject: async (lab, host) =>
       void (await lab.nft(
         host,
-        'table inet fault { chain in { type filter hook input priority 0; iifname { "m", "s" } drop; } }\n',
+        'table inet fault { chain in { type filter hook input priority 0; iifname { "m", "s" } drop; }; }\n',
       )),
     heal: flush,
   },

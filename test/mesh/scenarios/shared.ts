@@ -69,7 +69,7 @@ export const reaches = (lab: MeshLab, host: LabNode, states: readonly string[]) 
 export const bmcs = (lab: MeshLab) => join(lab.dir, 'bmcs.yaml')
 export const rackOf = (lab: MeshLab, rack: string) => lab.hosts.filter((node) => node.rack === rack)
 export const drop = (rule: string) =>
-  `table inet fault { chain out { type filter hook output priority 0; ${rule} } chain in { type filter hook input priority 0; } }\n`
+  `table inet fault { chain out { type filter hook output priority 0; ${rule} }; chain in { type filter hook input priority 0; }; }\n`
 export const CONSUL = /consul\0agent/
 export const AGENT = /main\.js\0agent/
 

@@ -43,17 +43,8 @@ test.each([UEFI, BIOS])('$firmware: one start of the server, and the image runs'
     ['provide', 'available'],
   ] as const)
     await provision(api, node, { target }, { to })
-  const info = { image_source: image, reboot: 'kexec' }
-  await api.ok('PATCH', `/v1/nodes/${node}`, [{ op: 'replace', path: '/instance_info', value: info }])
-  const before = await starts(server)
-  const publicKey = (await readFile(join(bench.rack.dir, 'id_ed25519.pub'), 'utf8')).trim()
-  await provision(api, node, { target: 'active', configdrive: configDrive(server, publicKey) }, { to: 'active' })
-
-  expect((await told(node, 'reboot')).map(({ detail }) => detail)).toMatchObject([{ how: 'kexec' }])
-  expect((await told(node, 'jump')).map(({ detail }) => detail)).toMatchObject([{ ok: true }])
-  expect(await starts(server)).toBe(before)
+  await deployByJump({ server, node, image }, 1)
   const address = await addressOf(api, node, server.mac)
-  await login(bench.rack, address, server.name)
   expect(await onServer(bench.rack, address, 'cat /proc/cmdline; ls /sys/firmware/efi 2>/dev/null | head -1')).toMatch(
     kind.firmware === 'uefi' ? /root=UUID=\S+ ro.*\n\S+/ : /root=UUID=\S+ ro[^\n]*$/,
   )
@@ -62,4 +53,28 @@ test.each([UEFI, BIOS])('$firmware: one start of the server, and the image runs'
     what: 'the time of the jump',
     timeoutMs: 10_000,
   })
+})
+
+/** Of a parked server: it is not started again, and a login works. `jumps`: how many there are then. */
+async function deployByJump(at: { server: Server; node: string; image: string }, jumps: number): Promise<void> {
+  const { server, node, image } = at
+  const { api } = bench.conductor
+  const info = { image_source: image, reboot: 'kexec' }
+  await api.ok('PATCH', `/v1/nodes/${node}`, [{ op: 'replace', path: '/instance_info', value: info }])
+  const before = await starts(server)
+  const publicKey = (await readFile(join(bench.rack.dir, 'id_ed25519.pub'), 'utf8')).trim()
+  await provision(api, node, { target: 'active', configdrive: configDrive(server, publicKey) }, { to: 'active' })
+  const each = <T>(one: T): T[] => Array.from({ length: jumps }, () => one)
+  expect((await told(node, 'reboot')).map(({ detail }) => detail)).toMatchObject(each({ how: 'kexec' }))
+  expect((await told(node, 'jump')).map(({ detail }) => detail)).toMatchObject(each({ ok: true }))
+  expect(await starts(server)).toBe(before)
+  await login(bench.rack, await addressOf(api, node, server.mac), server.name)
+}
+
+test('bios: the instance is deleted, and the parked server is deployed by a jump once more', async () => {
+  const server = servers.get(BIOS) as Server
+  const { api } = bench.conductor
+  const node = String((await api.ok('GET', `/v1/nodes/${server.name}`)).uuid)
+  await provision(api, node, { target: 'deleted' }, { to: 'available' })
+  await deployByJump({ server, node, image: await useDebian(bench) }, 2)
 })

@@ -1,6 +1,7 @@
 /** What the deploy agent of a node sends: hello, and the end of its order. Pure. */
 import { Fault } from '../../../../kit/fault.ts'
 import { isLocked, lockedWhy, orderId, type AgentRecord, type NodeRecord } from '../../record.ts'
+import { isSameBoot } from '../../policy/tpm.ts'
 import { believes } from '../belief.ts'
 import type { FaultNote, StepContext } from '../context.ts'
 import type { EventOf, StepResult } from '../events.ts'
@@ -12,7 +13,7 @@ import { STATES } from '../states.ts'
 export function onHello(node: NodeRecord, agent: AgentRecord, context: StepContext): StepResult {
   // The answer to the first hello was lost, with the connection or with the conductor; or the agent restarted within
   // the same boot.
-  if (node.agent?.sessionHash === agent.sessionHash && node.agent.tokenMs === agent.tokenMs) return { node }
+  if (node.agent && isSameBoot(node.agent, agent)) return { node }
   const { generation, bootToken } = node.workflow
   if (agent.generation !== generation)
     return {
@@ -44,9 +45,12 @@ function secondClaim(node: NodeRecord, context: StepContext): StepResult {
   if (STATES[node.provisionState].agent === 'works')
     return { ...refusal, node: fail(alone, fault, { ...context, phase: 'halt' }) }
   // Its earlier reports are doubtful too: nothing is deployed there before an operator has looked at it.
-  const out = node.maintenance
-    ? {}
-    : ({ maintenance: true, maintenanceReason: why, fault: 'boot claimed twice' } as const)
+  // The reason of whoever had it in maintenance stays; the fault says that this is not over when theirs is.
+  const out = {
+    maintenance: true,
+    maintenanceReason: node.maintenance ? node.maintenanceReason : why,
+    fault: node.fault ?? 'boot claimed twice',
+  }
   return { ...refusal, node: enterPhase({ ...withFault(alone, fault, context), ...out }, 'halt', context) }
 }
 
@@ -63,7 +67,7 @@ export function onAgentDone(node: NodeRecord, event: EventOf<'agent-done'>, cont
 export function onAgentFailed(node: NodeRecord, event: EventOf<'agent-failed'>, context: StepContext): StepResult {
   if (event.orderId !== orderId(node) || !believes(node, 'failed')) return stale(event.orderId)
   if (isLocked(node)) return { refused: 'node.locked', why: lockedWhy(node) }
-  if (node.workflow.phase === 'jump') return { node: startCold(node, event.fault.text, context) }
+  if (node.workflow.phase === 'jump') return { node: startCold(node, event.fault, context) }
   return { node: fail(node, event.fault, context) }
 }
 

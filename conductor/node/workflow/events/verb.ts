@@ -4,6 +4,7 @@ import type { FaultCode } from '../../../../kit/fault.ts'
 import { currentStep, isLocked, lockedWhy, type NodeRecord, type OrderKind } from '../../record.ts'
 import { NODE_ARROWS, type Verb } from '../arrows.ts'
 import { modeWaitWhy } from '../../policy/firmware-target.ts'
+import { mayKeepAgent } from '../../policy/tpm.ts'
 import type { StepContext } from '../context.ts'
 import { usesAgent } from '../../policy/drivers.ts'
 import type { EventOf, StepResult } from '../events.ts'
@@ -52,7 +53,8 @@ export function onVerb(node: NodeRecord, event: EventOf<'verb'>, context: StepCo
     return { node: advance(nextStep(follow(follow(node, 'unhold', context), 'resume', context)), context) }
   const cleaningTo = verb === 'clean' || node.retired ? 'manageable' : 'available'
   const presence = STATES[node.provisionState].agent
-  const agent = event.warm && (presence === 'parked' || presence === 'held') ? node.agent : null
+  const isWarm = event.warm && mayKeepAgent(node) && (presence === 'parked' || presence === 'held')
+  const agent = isWarm ? node.agent : null
   const workflow = {
     ...node.workflow,
     generation: node.workflow.generation + 1,

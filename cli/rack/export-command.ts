@@ -1,0 +1,62 @@
+/** `rackward rack export`: what a conductor has recorded, as a rack file or a directory of them. */
+import { mkdir, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { writeWhole } from '../../kit/files.ts'
+import { CliError } from '../error.ts'
+import { connect, type Common } from '../nodes.ts'
+import { print, said } from '../show.ts'
+import { exportOf, type ExportedFile } from './export.ts'
+import { MAX_FILE_BYTES } from './located.ts'
+import { everyNode } from './observe.ts'
+
+export interface ExportOptions extends Common {
+  readonly site?: string
+  readonly out?: string
+}
+
+/** Units of one file: far below what a file may hold. */
+const UNITS_A_FILE = 100
+
+export async function exportRack(options: ExportOptions): Promise<void> {
+  const { nodes } = await everyNode(await connect(options))
+  const sites = [...new Set(nodes.flatMap(({ recorded }) => recorded?.site ?? []))].toSorted()
+  if (options.site === undefined && sites.length > 1)
+    throw new CliError('usage', `files of several sites were applied (${sites.join(', ')}): choose one with --site`)
+  const { file, left } = exportOf(nodes, options.site ?? sites[0] ?? 'exported')
+  for (const line of left) process.stderr.write(`${said(`not carried: ${line}`)}\n`)
+  await writeRack(file, options.out)
+}
+
+export async function writeRack(file: ExportedFile, out: string | undefined): Promise<void> {
+  if (out?.endsWith('/')) return writeDirectory(file, out)
+  const text = await textOf(file)
+  if (Buffer.byteLength(text) > MAX_FILE_BYTES)
+    throw new CliError('usage', `a rack file has at most ${MAX_FILE_BYTES} bytes: write a directory with --out rack.d/`)
+  if (out === undefined) print(text.trimEnd())
+  else await writeWhole(out, text)
+}
+
+/** What all share, and then the units, some in each file. */
+async function writeDirectory({ version, site, racks, ...shared }: ExportedFile, out: string): Promise<void> {
+  await mkdir(out, { recursive: true })
+  // What stands there already would be read with it.
+  if ((await readdir(out)).some((name) => /\.ya?ml$/.test(name)))
+    throw new CliError('usage', `${out} holds *.yaml already: name an empty directory`)
+  await writeWhole(join(out, '0-shared.yaml'), await textOf({ version, site, ...shared, racks: {} }))
+  for (const [rack, { units }] of Object.entries(racks)) {
+    const all = Object.entries(units)
+    for (let from = 0; from < all.length; from += UNITS_A_FILE) {
+      const part = { [rack]: { units: Object.fromEntries(all.slice(from, from + UNITS_A_FILE)) } }
+      const name = `rack-${rack}-${String(from / UNITS_A_FILE + 1).padStart(4, '0')}.yaml`
+      await writeWhole(join(out, name), await textOf({ version, site, racks: part }))
+    }
+  }
+}
+
+async function textOf(file: Partial<ExportedFile>): Promise<string> {
+  const { stringify } = await import('../yaml.ts')
+  const filled = Object.fromEntries(
+    Object.entries(file).filter(([, value]) => typeof value !== 'object' || Object.keys(value).length > 0),
+  )
+  return stringify(filled, { aliasDuplicateObjects: false, lineWidth: 0 })
+}

@@ -1,0 +1,52 @@
+/** `rackward node tpm NODE [--accept]`: what the TPM of a node proved of its last boot. */
+import { connect, enc, type Common } from './nodes.ts'
+import { formatOf, said, show } from './show.ts'
+
+interface TpmOptions extends Common {
+  readonly accept?: boolean
+}
+
+interface TpmView {
+  readonly mode: string
+  readonly ek: string | null
+  readonly ek_since: string | null
+  readonly proof: {
+    readonly at: string
+    readonly present: boolean
+    readonly verdict: 'proved' | 'partial' | 'failed'
+    readonly by: 'grub' | 'uki' | null
+    readonly fault: { readonly code: string; readonly description: string; readonly remedy: string } | null
+    readonly detail: string | null
+    readonly ek: string | null
+    readonly secure_boot: boolean | null
+    readonly changed: readonly string[]
+  } | null
+}
+
+export async function tpm(ident: string, options: TpmOptions): Promise<void> {
+  const format = formatOf(options.output)
+  const api = await connect(options)
+  const path = `/rackward/v1/nodes/${enc(ident)}/tpm`
+  const view = (await (options.accept ? api.ask('POST', `${path}/accept`, {}) : api.ask('GET', path))) as TpmView
+  await show(view, format, () => textOf(ident, view))
+}
+
+const BY = { grub: 'the signed loaders measured', uki: 'the firmware measured the signed ramdisk, which is' }
+
+function textOf(ident: string, { mode, ek, ek_since, proof }: TpmView): string {
+  const known = ek ? `TPM ${said(ek.slice(0, 16))}… since ${said(ek_since ?? '')}` : 'no TPM is known yet'
+  const head = `${said(ident)}: ${known} (driver_info/tpm: ${said(mode)})`
+  if (!proof) return `${head}\nits last boot proved nothing: it has not booted the ramdisk since`
+  const at = `${said(proof.at)}${proof.present ? '' : ', an earlier boot'}`
+  const secure = proof.secure_boot === null ? '' : `; Secure Boot ${proof.secure_boot ? 'on' : 'off'}`
+  const changed =
+    proof.changed.length > 0 ? `\nfirmware changed since the boot before: PCR ${proof.changed.join(', ')}` : ''
+  return `${head}\n${verdictOf(proof)} (${at}${secure})${changed}`
+}
+
+function verdictOf({ verdict, by, detail, fault, ek }: NonNullable<TpmView['proof']>): string {
+  if (verdict === 'proved') return `proved: ${BY[by ?? 'grub']} exactly what was served in this boot`
+  if (verdict === 'partial') return `observed: partial: ${said(detail)}`
+  const other = fault?.code === 'tpm.replaced' && ek ? `\nthe other TPM: ${said(ek)}` : ''
+  return `failed (${said(fault?.code)}): ${said(detail ?? fault?.description)}\nremedy: ${said(fault?.remedy)}${other}`
+}
