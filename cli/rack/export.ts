@@ -211,7 +211,10 @@ function portsOf(node: RackNode, { tell, addresses }: ExportParts): unknown[] {
       return []
     }
     addresses.add(address)
-    const isPlain = Object.values(link).every((value) => typeof value === 'string') && flawOf(link) === undefined && !isReference(link)
+    const isPlain =
+      Object.values(link).every((value) => typeof value === 'string') &&
+      flawOf(link) === undefined &&
+      !isReference(link)
     if (!isPlain) tell(`port ${address}: local_link_connection is nothing that a rack file can say`)
     const isShort = physical_network !== null && physical_network.length <= 64
     return [
