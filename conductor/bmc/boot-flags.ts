@@ -21,9 +21,10 @@ export function readBootFlags(bytes: readonly number[]): BootNow {
   return { device: (known as BootDevice | undefined) ?? null, persistent: (flags & 0x40) !== 0 }
 }
 
-/** Get System GUID answers the least significant byte first. Null: there is none. */
+/** Get System GUID answers the least significant byte first. Null: there is none; BMCs that were never given one answer
+ *  all bits 0 or all bits 1. */
 export function uuidOfGuid(bytes: readonly number[]): string | null {
-  if (bytes.length !== 16 || bytes.every((byte) => byte === 0)) return null
+  if (bytes.length !== 16 || [0, 0xff].some((empty) => bytes.every((byte) => byte === empty))) return null
   const hex = [...bytes]
     .reverse()
     .map((byte) => byte.toString(16).padStart(2, '0'))

@@ -32,6 +32,21 @@ const REFUSED = /insufficient privilege|privilege level/i
 const UNREACHABLE =
   /get auth capabilities error|get channel authentication|no response|timeout|unable to establish|address lookup|could not open socket|no route/i
 
+/** K_g as ipmitool reads it from its environment, which holds text: neither zeros within nor bytes above 0x7f arrive
+ *  there as they are, and its option for hexadecimal digits would show the key in the process list.
+ *  @throws Fault bmc.config */
+function kgText(hex: string): string {
+  const key = Buffer.from(hex, 'hex')
+  const text = key.subarray(0, key.findLastIndex((byte) => byte !== 0) + 1)
+  if (text.some((byte) => byte === 0 || byte > 0x7f))
+    throw new Fault(
+      'bmc.config',
+      'driver_info/ipmi_hex_kg_key has bytes that ipmitool cannot be given in secret; set bmc.ipmiClient: native, or ' +
+        'give the BMC a key of ASCII characters',
+    )
+  return text.toString('latin1')
+}
+
 export interface IpmitoolParts {
   readonly run: Run
   /** Shared by all wrappers of one conductor. */
@@ -207,7 +222,7 @@ export class Ipmitool implements Bmc {
     const { password, kgKeyHex } = this.info
     return {
       IPMI_PASSWORD: password,
-      ...(kgKeyHex ? { IPMI_KGKEY: Buffer.from(kgKeyHex, 'hex').toString('latin1') } : {}),
+      ...(kgKeyHex ? { IPMI_KGKEY: kgText(kgKeyHex) } : {}),
     }
   }
 

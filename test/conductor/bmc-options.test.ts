@@ -79,6 +79,30 @@ describe('cipher suite 0, which neither checks the password nor encrypts', () =>
   })
 })
 
+describe('the key K_g of ipmitool', () => {
+  const power = async (kg: string) => {
+    const environments: (Readonly<Record<string, string>> | undefined)[] = []
+    const run: Run = async (_, options) => {
+      environments.push(options?.env)
+      return { code: 0, stderr: '', ...on }
+    }
+    await new Ipmitool(ipmiInfo({ ...good, ipmi_hex_kg_key: kg }), { run, suites: suitesOf() }).power(signal)
+    return environments.map((env) => env?.IPMI_KGKEY)
+  }
+  const padded = (text: string) => Buffer.from(text).toString('hex').padEnd(40, '0')
+
+  test('is handed over as text, without the zeros that fill it', async () => {
+    expect(await power(padded('abc~'))).toEqual(['abc~'])
+  })
+
+  test.each(['80'.padEnd(40, '0'), `61${'00'.repeat(18)}61`, 'ff'.repeat(20)])(
+    '%s cannot be, and is refused before anything is sent',
+    async (kg) => {
+      await expect(power(kg)).rejects.toEqual(configFault('ipmi_hex_kg_key'))
+    },
+  )
+})
+
 describe('a blade behind another controller', () => {
   const single = {
     ...good,

@@ -112,7 +112,8 @@ test('codes that mean something else for each command have the words of their co
   expect(words(0xd4, 0, 8).words).toContain('privilege')
 })
 
-test('a GUID of zeros, or of another length, is none', () => {
+test('a GUID of zeros, of ones, or of another length, is none', () => {
+  expect(uuidOfGuid(Array<number>(16).fill(0xff))).toBeNull()
   expect(uuidOfGuid(Array<number>(16).fill(0))).toBeNull()
   for (const length of [0, 15, 17]) expect(uuidOfGuid(Array<number>(length).fill(7))).toBeNull()
   expect(uuidOfGuid([...Array<number>(15).fill(0xff), 0])).toBe('00ffffff-ffff-ffff-ffff-ffffffffffff')
