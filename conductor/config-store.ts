@@ -1,19 +1,7 @@
 /** The configuration of the store: one file here, or a database server. */
 import * as z from 'zod'
 import { File } from './config-values.ts'
-
-/** What TLS is has keys of its own, and a password has a file. */
-const URL_OPTIONS = ['host', 'port', 'user']
-
-function urlFlaw(text: string): string | undefined {
-  const url = URL.canParse(text) ? new URL(text) : undefined
-  if (!url || !/^postgres(ql)?:$/.test(url.protocol))
-    return 'is not a URL of the form postgresql://user@host:port/database'
-  if (url.password !== '' || url.searchParams.has('password')) return 'holds a password: it belongs in passwordFile'
-  if (url.pathname.length < 2) return 'names no database'
-  const odd = [...url.searchParams.keys()].find((key) => !URL_OPTIONS.includes(key))
-  return odd === undefined ? undefined : `holds the option ${odd}: only ${URL_OPTIONS.join(', ')} are known`
-}
+import { urlFlaw } from './store/postgres/url.ts'
 
 const Postgres = z.strictObject({
   url: z
@@ -23,7 +11,7 @@ const Postgres = z.strictObject({
       if (flaw !== undefined) context.addIssue({ code: 'custom', message: flaw })
     })
     .describe(
-      'The primary of PostgreSQL 13 or later, as postgresql://user@host:port/database, or postgresql:///database?host=/run/postgresql&user=rackward by a unix socket. The database is for Rackward alone, and its encoding is UTF8.',
+      'The primary of PostgreSQL 13 or later, as postgresql://user@host:port/database, or postgresql:///database?host=/run/postgresql&user=rackward by a unix socket. With several hosts, as postgresql://user@db1:5432,db2:5432/database?target_session_attrs=read-write, the one that takes changes is used. The database is for Rackward alone, and its encoding is UTF8.',
     ),
   passwordFile: File.optional().describe('File of mode 0600 with the password.'),
   tls: z

@@ -17,8 +17,8 @@ export interface NodeNow {
 
 export class Cluster {
   readonly server: Postgres
+  readonly database: string
   private readonly dir: string
-  private readonly database: string
   private readonly running = new Map<string, Victim>()
 
   private constructor(server: Postgres, dir: string, database: string) {
@@ -41,7 +41,7 @@ export class Cluster {
       config: {
         data,
         hostname,
-        store: { postgres: { url, tls: 'off', conductors: 'several', connections: 4 } },
+        ...this.storeAt(url),
         powerSync: { everySeconds: 2 },
         ...config,
       },
@@ -49,6 +49,9 @@ export class Cluster {
     this.running.set(hostname, victim)
     return victim
   }
+
+  /** The part of the configuration that names the servers of the database. */
+  storeAt = (url: string) => ({ store: { postgres: { url, tls: 'off', conductors: 'several', connections: 4 } } })
 
   sql = (text: string, values: unknown[] = []) => this.server.sql(this.database, text, values)
 

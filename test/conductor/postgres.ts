@@ -14,13 +14,13 @@ const execute = promisify(execFile)
 const DEBIAN = '/usr/lib/postgresql'
 
 /** PostgreSQL refuses to be started by root. */
-async function unprivileged(): Promise<{ uid: number; gid: number } | undefined> {
+export async function postgresUser(): Promise<{ uid: number; gid: number } | undefined> {
   if (process.getuid?.() !== 0) return undefined
   const id = async (flag: string) => Number((await execute('id', [flag, 'postgres'])).stdout)
   return { uid: await id('-u'), gid: await id('-g') }
 }
 
-async function binary(name: string): Promise<string> {
+export async function postgresProgram(name: string): Promise<string> {
   const versions = (await readdir(DEBIAN)).sort((a, b) => Number(b) - Number(a))
   return join(DEBIAN, versions[0] ?? '', 'bin', name)
 }
@@ -40,12 +40,12 @@ export class Postgres {
   /** `initdb` answers questions of trust by itself: the socket stands in a directory of mode 0700. */
   static async start(settings: Readonly<Record<string, string>> = {}): Promise<Postgres> {
     const dir = await mkdtemp(join(tmpdir(), 'rackward-pg-'))
-    const user = await unprivileged()
+    const user = await postgresUser()
     if (user) await chown(dir, user.uid, user.gid)
     const postgres = new Postgres(dir, user)
     try {
       await execute(
-        await binary('initdb'),
+        await postgresProgram('initdb'),
         ['-D', join(dir, 'data'), '-U', 'rackward', '-A', 'trust', '-E', 'UTF8', '--no-locale', '--no-sync'],
         { ...user, cwd: dir },
       )
@@ -57,6 +57,31 @@ export class Postgres {
     }
   }
 
+  /** A standby that has all of its commits: from now on each of them waits for it. */
+  async standby(settings: Readonly<Record<string, string>> = {}): Promise<Postgres> {
+    const dir = await mkdtemp(join(tmpdir(), 'rackward-pg-'))
+    if (this.user) await chown(dir, this.user.uid, this.user.gid)
+    const standby = new Postgres(dir, this.user)
+    try {
+      const from = `host=${this.dir} port=${this.port} user=rackward application_name=standby`
+      await this.tool('pg_basebackup', ['-d', from, '-D', join(dir, 'data'), '-R', '-c', 'fast', '--no-sync'])
+      await standby.run(settings)
+      await this.sql('postgres', "ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+      await this.sql('postgres', 'SELECT pg_reload_conf()')
+      await until(
+        async () =>
+          (await this.sql('postgres', 'SELECT sync_state FROM pg_stat_replication'))[0]?.sync_state === 'sync',
+        { what: 'the standby to be synchronous', timeoutMs: 30_000, everyMs: 50 },
+      )
+      return standby
+    } catch (error) {
+      await standby.stop()
+      throw error
+    }
+  }
+
+  promote = (): Promise<void> => this.tool('pg_ctl', ['promote', '-w', '-D', join(this.dir, 'data')])
+
   /** The server itself; also after `kill`. */
   async run(settings: Readonly<Record<string, string>> = {}): Promise<void> {
     const options = {
@@ -67,7 +92,7 @@ export class Postgres {
       ...settings,
     }
     const argv = Object.entries(options).flatMap(([name, value]) => ['-c', `${name}=${value}`])
-    const server = spawn(await binary('postgres'), ['-D', join(this.dir, 'data'), ...argv], {
+    const server = spawn(await postgresProgram('postgres'), ['-D', join(this.dir, 'data'), ...argv], {
       ...this.user,
       cwd: this.dir,
       stdio: 'ignore',
@@ -86,7 +111,9 @@ export class Postgres {
     )
   }
 
-  urlOf = (database: string): string => `postgresql:///${database}?host=${this.dir}&port=${this.port}&user=rackward`
+  /** With the others: of whichever is the primary. */
+  urlOf = (database: string, ...others: readonly Postgres[]): string =>
+    `postgresql:///${database}?host=${[this, ...others].map(({ dir }) => dir).join()}&port=${this.port}&user=rackward`
 
   /** A file that the server can read, and nobody else. */
   async file(name: string, text: string): Promise<string> {
@@ -98,7 +125,7 @@ export class Postgres {
 
   /** A program of PostgreSQL, as the user of the server. */
   async tool(name: string, argv: readonly string[]): Promise<void> {
-    await execute(await binary(name), [...argv], { ...this.user, cwd: this.dir })
+    await execute(await postgresProgram(name), [...argv], { ...this.user, cwd: this.dir })
   }
 
   /** A folder of the server's own. */
@@ -128,12 +155,12 @@ export class Postgres {
     }
   }
 
-  /** As a crash: SIGQUIT ends every process of the server at once. */
-  async kill(): Promise<void> {
+  /** As a crash: SIGQUIT ends every process of the server at once. After SIGKILL they notice by themselves. */
+  async kill(signal: 'SIGQUIT' | 'SIGKILL' = 'SIGQUIT'): Promise<void> {
     const { server } = this
-    if (!server || server.exitCode !== null) return
+    if (!server || server.exitCode !== null || server.signalCode !== null) return
     const ended = new Promise((resolve) => server.once('exit', resolve))
-    server.kill('SIGQUIT')
+    server.kill(signal)
     await ended
   }
 

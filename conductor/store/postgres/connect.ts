@@ -1,7 +1,9 @@
 /** Connections to PostgreSQL: a pool whose every wait is bounded, and what the errors of the server mean. */
 import pg from 'pg'
-import { isFault } from '../../../kit/fault.ts'
+import { Fault, isFault } from '../../../kit/fault.ts'
 import { faultOf, isRefusal } from './server-faults.ts'
+import { Servers } from './servers.ts'
+import { databaseUrl } from './url.ts'
 
 export interface PostgresOptions {
   readonly url: string
@@ -39,17 +41,30 @@ const asNumbers: pg.CustomTypesConfig = {
     Number(id) === INT8 ? (text: unknown) => Number(text) : (pg.types.getTypeParser(id, format) as never),
 }
 
+/** Of the pool's own wait for one of its connections, which says nothing of the server. */
+const POOL_IS_FULL = 'timeout exceeded when trying to connect'
+
+/** To the server that is asked at the moment when it is made. */
+interface OnServer {
+  readonly server: number
+}
+
 export class Connections {
   private readonly pool: pg.Pool
   private readonly config: pg.ClientConfig
+  private readonly servers: Servers
   /** Why the last statement failed although it was right; undefined: it did not. */
   failed: string | undefined
   /** The same of the last change: a server whose disk is full still answers questions. */
   changeFailed: string | undefined
 
-  constructor({ url, password, tls, connections }: PostgresOptions) {
+  /** `servers`: shared by those of one store. */
+  constructor({ url, password, tls, connections }: PostgresOptions, servers = serversOf(url)) {
+    this.servers = servers
+    const { user, database } = databaseUrl(url)
     this.config = {
-      ...endpointOf(url),
+      ...(user === undefined ? {} : { user }),
+      database,
       ...(password === undefined ? {} : { password }),
       ssl: tls ? { rejectUnauthorized: true, ...tls } : false,
       application_name: 'rackward',
@@ -61,7 +76,13 @@ export class Connections {
       keepAlive: true,
       types: asNumbers,
     }
-    this.pool = new pg.Pool({ ...this.config, max: connections })
+    const Client = clientOf(this.config, servers)
+    this.pool = new pg.Pool({
+      ...this.config,
+      max: connections,
+      Client,
+      verify: (client, done) => void servers.prove(client).then(() => done(), done),
+    })
     // A connection that breaks while it rests is replaced when one is needed; one that breaks at work fails the
     // statement, and tells of it once more here.
     this.pool.on('error', () => undefined)
@@ -103,24 +124,33 @@ export class Connections {
   }
 
   /** One beside the pool, so that a full pool does not make it wait. The caller ends it. */
-  async alone(onEnd: () => void): Promise<pg.Client> {
-    const client = new pg.Client(this.config)
-    client.on('error', onEnd)
-    client.on('end', onEnd)
-    try {
-      await client.connect()
-      return client
-    } catch (error) {
-      await client.end().catch(() => undefined)
+  alone(onEnd: () => void): Promise<pg.Client> {
+    return this.atPrimary(async () => {
+      const client = new (clientOf(this.config, this.servers))()
+      client.on('error', () => undefined)
+      try {
+        await client.connect()
+        await this.servers.prove(client)
+        client.on('error', onEnd)
+        client.on('end', onEnd)
+        return client
+      } catch (error) {
+        client.end().catch(() => undefined)
+        throw error
+      }
+    }).catch((error: unknown) => {
       throw faultOf(error, 'a record')
-    }
+    })
   }
+
+  /** Whether a connection made by `alone` leads to the server that is asked now. */
+  isCurrent = (client: pg.Client): boolean => (client as pg.Client & OnServer).server === this.servers.current
 
   close = (): Promise<void> => this.pool.end()
 
   /** What the server refused leaves the connection as it was; anything else makes it useless. */
   private async onOne<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
-    const client = await this.pool.connect()
+    const client = await this.pooled()
     let broken: Error | undefined
     try {
       return await work(client)
@@ -128,23 +158,52 @@ export class Connections {
       if (!isFault(error) && !isRefusal(error)) broken = error as Error
       throw error
     } finally {
+      if (broken) this.servers.failed(client.server)
       client.release(broken)
+    }
+  }
+
+  /** Connections to a server that is not asked any more are closed. */
+  private async pooled(): Promise<pg.PoolClient & OnServer> {
+    for (;;) {
+      const client = (await this.atPrimary(() => this.pool.connect())) as pg.PoolClient & OnServer
+      if (client.server === this.servers.current) return client
+      client.release(true)
+    }
+  }
+
+  /** Connects to the server that is asked, or to the next ones, each once. */
+  private async atPrimary<T>(connect: () => Promise<T>): Promise<T> {
+    const { servers } = this
+    const failures = []
+    for (;;) {
+      const number = servers.current
+      try {
+        return await connect()
+      } catch (error) {
+        if (servers.count === 1 || (error as Error).message === POOL_IS_FULL) throw error
+        servers.failed(number)
+        failures.push(`${servers.nameOf(number)}: ${faultOf(error, 'a record').detail}`)
+        if (failures.length < servers.count) continue
+        throw new Fault('store.broken', `no server of store.postgres.url takes changes: ${failures.join('; ')}`, {
+          cause: error,
+        })
+      }
     }
   }
 }
 
-/** Not as `connectionString`: what that leaves out, such as the password, it would set to nothing. */
-function endpointOf(text: string): pg.ClientConfig {
-  const { hostname, port, username, pathname, searchParams } = new URL(text)
-  const given = {
-    host: searchParams.get('host') ?? hostname.replace(/^\[|\]$/g, ''),
-    port: searchParams.get('port') ?? port,
-    user: searchParams.get('user') ?? decodeURIComponent(username),
-    database: decodeURIComponent(pathname.slice(1)),
+export const serversOf = (url: string): Servers => new Servers(databaseUrl(url).endpoints)
+
+/** What the pool makes. Its own parameter has no password that could be copied. */
+const clientOf = (config: pg.ClientConfig, servers: Servers): new () => pg.Client =>
+  class extends pg.Client implements OnServer {
+    readonly server = servers.current
+
+    constructor() {
+      super({ ...config, ...servers.endpoint })
+    }
   }
-  const named = Object.entries(given).filter(([, value]) => value !== '')
-  return Object.fromEntries(named.map(([name, value]) => [name, name === 'port' ? Number(value) : value]))
-}
 
 const queryOf = ({ name, text, values = [], timeoutMs }: Statement): pg.QueryConfig & { query_timeout?: number } => ({
   ...(name === undefined ? {} : { name }),

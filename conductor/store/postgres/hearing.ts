@@ -28,7 +28,7 @@ export class Hearing {
         () => true,
         () => false,
       )
-      if (answers) return false
+      if (answers && this.connections.isCurrent(client)) return false
       this.drop(client)
     }
     this.client = await this.listen()

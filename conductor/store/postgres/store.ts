@@ -27,7 +27,7 @@ import type { PortSighting } from '../seen-of-port.ts'
 import type { Seal } from '../secrets.ts'
 import { survey } from '../survey.ts'
 import { Changes } from './changes.ts'
-import { Connections, type PostgresOptions } from './connect.ts'
+import { Connections, serversOf, type PostgresOptions } from './connect.ts'
 import { PostgresDocuments } from './documents.ts'
 import { PostgresDrives } from './drives.ts'
 import { PostgresJournal } from './journal.ts'
@@ -58,8 +58,9 @@ const OWN_CONNECTIONS = 2
  *  `store.migrated` when its records are elsewhere, `secret.key` when the key is not the one that its secrets were
  *  sealed with. */
 export async function openPostgres(options: PostgresOptions, parts: PostgresParts): Promise<PostgresStore> {
-  const connections = new Connections(options)
-  const own = new Connections({ ...options, connections: OWN_CONNECTIONS })
+  const servers = serversOf(options.url)
+  const connections = new Connections(options, servers)
+  const own = new Connections({ ...options, connections: OWN_CONNECTIONS }, servers)
   const { clock, monotonic, conductor: owner, shared } = parts
   const tenure = shared
     ? new Ownership({ own, connections, clock, monotonic, me: { owner, ...shared } })
