@@ -73,13 +73,19 @@ export class AgentService {
       : await claimedBoot(store, request.claim, fromIp)
     const session = `${token.nodeUuid}.${request.secret}`
     const nowMs = clock.now()
+    const before = await store.node(token.nodeUuid)
+    const live = sightings.of(token.nodeUuid)
+    const openedAtMs = live.seen.get('hello')?.atMs
+    // One whose answer was lost asks again too: it has done nothing with its session yet.
+    const isUsed = openedAtMs !== undefined && live.agentAtMs > openedAtMs
+    const isAgain = isUsed && before?.agent?.sessionHash === hashOf(session)
     const node = await worker.dispatch(token.nodeUuid, {
       type: 'hello',
       agent: { sessionHash: hashOf(session), generation: token.generation, tokenMs: token.mintedMs, helloAtMs: nowMs },
     })
-    const live = sightings.of(token.nodeUuid)
     live.agentAtMs = nowMs
     live.progress = null
+    if (isAgain) sightings.sign(token.nodeUuid, 'agent-again', { atMs: nowMs, detail: '' })
     const offMs = (request.clockMs ?? nowMs) - nowMs
     if (Math.abs(offMs) > CLOCK_OFF_MS)
       sightings.sign(token.nodeUuid, 'clock', { atMs: nowMs, detail: clockText(offMs) })

@@ -168,7 +168,9 @@ export class Observer {
     this.parts.events.waits(client, turnText(turn))
   }
 
-  onNoRamdisk({ nodeUuid, mac }: BootClient, why: string): void {
+  onNoRamdisk(client: BootClient, why: string): void {
+    const { nodeUuid, mac } = client
+    this.parts.events.sign(client, 'no-ramdisk', why)
     this.parts.events.warn('ramdisk', { nodeUuid, address: mac, known: true }, `${mac} boots no ramdisk: ${why}`)
   }
 

@@ -8,7 +8,7 @@ import type { Verdict } from '../verdict/assess.ts'
 import { isUnfit } from '../verdict/planes.ts'
 import { decideIncidents } from './decide-incidents.ts'
 import type { Effect } from './effects.ts'
-import { endHolds, pruneIncidents } from './housekeeping.ts'
+import { endHolds, pruneIncidents, pruneTroubles } from './housekeeping.ts'
 import { targetsOnce, type Known } from './known.ts'
 import type { SharedContext } from './leader-context.ts'
 import { oneOpening, openingOf } from './opening.ts'
@@ -32,6 +32,7 @@ export function decide(known: Known, shared: SharedContext): Decision<Effect>[] 
     ...decideIncidents(known),
     ...liftPills(known),
     ...recordTroubles(known),
+    ...pruneTroubles(known),
   ])
 }
 

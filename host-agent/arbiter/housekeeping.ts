@@ -1,6 +1,8 @@
-/** What ends by itself: holds that run out, and incidents that are over for long. Pure. */
+/** What ends by itself: holds that run out, incidents that are over for long, and troubles of hosts that are no
+ *  members any more. Pure. */
 import { alertOf, type Decision } from '../cluster/decision.ts'
-import { incidentKey, intentKey, isOver } from '../protocol/records.ts'
+import { incidentKey, intentKey, isOver, KEYS } from '../protocol/records.ts'
+import { WHOLE_MESH } from '../protocol/trouble.ts'
 import type { Known } from './known.ts'
 
 /** Kept for people and for the budget, the newest of them. */
@@ -39,4 +41,15 @@ export function pruneIncidents({ cluster, nowMs, writing, view }: Known): Decisi
     ...(part.length === intents.length ? [{ key: incidentKey(id), value: undefined, index: oldest.index }] : []),
   ]
   return changes.some(({ key }) => writing.has(key)) ? [] : [{ changes }]
+}
+
+/** A leader that had not heard of the removal yet may have written one more. */
+export function pruneTroubles({ cluster, writing }: Known): Decision<never>[] {
+  const orphan = [...cluster.troubles].find(([name, { key }]) => {
+    const isMember = cluster.members.has(name) || cluster.broken.has(KEYS.members + name)
+    return name !== WHOLE_MESH && !isMember && !writing.has(key)
+  })
+  if (!orphan) return []
+  const [, { key, index }] = orphan
+  return [{ changes: [{ key, value: undefined, index }] }]
 }

@@ -1,5 +1,4 @@
-/** Which pieces of an image the disk holds already: they are read from it and hashed, and need not come again. What is
- *  found so is proven with the rest at the end, like what was written. */
+/** Which pieces of an image the disk holds already: they are read from it and hashed, and need not come again. */
 import { pieceLength, type ImageIndex } from '../../conductor/api/agent-wire.ts'
 import type { DiskFile } from './disk.ts'
 import { sha256 } from './download.ts'
@@ -12,6 +11,8 @@ export class HeldPieces {
   private readonly index: ImageIndex
   private readonly zeros: Buffer
   private readonly buffers: Buffer[] = []
+  /** The pieces that the disk held when it was asked. */
+  readonly found = new Set<number>()
   private misses = 0
   private isOff: boolean
 
@@ -33,7 +34,9 @@ export class HeldPieces {
     if (this.isOff) return false
     const buffer = this.buffers.pop() ?? Buffer.allocUnsafeSlow(this.index.pieceBytes)
     try {
-      return await this.isSame(number, buffer)
+      const isSame = await this.isSame(number, buffer)
+      if (isSame) this.found.add(number)
+      return isSame
     } finally {
       this.buffers.push(buffer)
     }

@@ -2,6 +2,7 @@
  *  clock is set back; and that an incident does not hang on what is said of its cause. */
 import { expect, test } from 'vitest'
 import type { Known } from '../../host-agent/arbiter/known.ts'
+import { pruneTroubles } from '../../host-agent/arbiter/housekeeping.ts'
 import { observeMesh } from '../../host-agent/arbiter/observe-troubles.ts'
 import { recordTroubles } from '../../host-agent/arbiter/record-troubles.ts'
 import type { ArbiterState } from '../../host-agent/arbiter/state.ts'
@@ -57,6 +58,20 @@ test('a record of troubles that cannot be read is left alone: a write would conf
   const cluster = clusterOf(['h1', 'h2'], { [`${KEYS.troubles}h1`]: { episodes: 'of a later release' } })
   const keys = recordTroubles(knownOf(cluster)).flatMap(({ changes = [] }) => changes.map(({ key }) => key))
   expect(keys).toEqual([`${KEYS.troubles}h2`])
+})
+
+test('the troubles of a host that is no member any more go; those of members and of the mesh stay', () => {
+  const record = withEpisode(undefined, { from: at(1), to: at(2), causes: withCause([], hangs, at(1)) ?? [] })
+  const names = ['h1', 'h2', 'gone', WHOLE_MESH]
+  const troubles = Object.fromEntries(names.map((name) => [KEYS.troubles + name, record]))
+  const cluster = clusterOf(['h1'], { ...troubles, [`${KEYS.members}h2`]: { name: 'of a later release' } })
+  const [decision, ...others] = pruneTroubles(knownOf(cluster))
+  const [change] = decision?.changes ?? []
+  expect([others, change?.key, change?.value]).toEqual([[], `${KEYS.troubles}gone`, undefined])
+  expect(change?.index).toBe(cluster.troubles.get('gone')?.index)
+  expect(pruneTroubles(knownOf(cluster, { writing: new Set([`${KEYS.troubles}gone`]) }))).toEqual([])
+  cluster.takeOwnWrite(decision?.changes ?? [], 100, NOW)
+  expect(pruneTroubles(knownOf(cluster))).toEqual([])
 })
 
 test('an outage during which the clock was set back is written once, also after many others', () => {

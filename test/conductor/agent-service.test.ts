@@ -138,6 +138,14 @@ test('inspect, then a deploy on the parked agent without any power command, then
   await agent.open(ask(await token(2, 100)))
   const order = await agent.order('')
   expect(order).toMatchObject({ kind: 'inspect' })
+  const again = 'its agent was started again in the same boot'
+  const seen = async () => {
+    const { seen } = await api.ok('GET', `/rackward/v1/nodes/${node}/explain`)
+    return (seen as { what: string }[]).map(({ what }) => what)
+  }
+  expect(await seen()).not.toContain(again)
+  await (await link()).open(ask(await token(2, 100)))
+  expect(await seen()).toContain(again)
   await agent.report({ orderId: order!.id, done: { inventory, rootDisk: disk } })
   await state('manageable')
   expect((await api.ok('GET', `/v1/nodes/${node}`)).properties).toMatchObject({

@@ -96,9 +96,16 @@ describe('the ramdisk', () => {
   })
 
   test('is none where there is none of that architecture, and an event names the key', () => {
-    const { order, troubles } = boots({}, {}, 11)
+    const { order, troubles, told } = boots({}, {}, 11)
     expect(order.kind).toBe('nothing')
     expect(troubles).toEqual([expect.stringMatching(/no ramdisk for aarch64: boot\.ramdisks\.aarch64/)])
+    expect(told).toContainEqual(
+      expect.objectContaining({
+        kind: 'sign',
+        sign: 'no-ramdisk',
+        detail: expect.stringMatching(/no ramdisk for aarch64/),
+      }),
+    )
   })
 
   test('is served by its path alone', () => {

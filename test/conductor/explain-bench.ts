@@ -17,6 +17,7 @@ export interface Seen {
   readonly poll?: PollSeen
   readonly strangers?: readonly string[]
   readonly strangersBefore?: readonly string[]
+  readonly sharers?: readonly string[]
   /** Unheard: the conductor started after it was heard. */
   readonly agent?: 'silent' | 'there' | 'unheard'
 }

@@ -211,6 +211,8 @@ export class SimRack {
     // The process that asked may be gone when the answer comes.
     const live = (run: () => void) =>
       node.defer(() => this.arbiters?.find((one) => one.node === node)?.core === core && run())
+    // As the arbiter's own program does: one that never gets an answer is counted from its start.
+    core.onStoreOk(this.engine.nowMs)
     const sessions = this.consul.sessionsOf(node.name)
     const keeper = new LeaseKeeper({
       sessions: {
@@ -221,6 +223,7 @@ export class SimRack {
       },
       now: () => this.engine.nowMs,
       onLease: (lease) => core.onLease(lease, this.engine.nowMs),
+      onStoreOk: () => core.onStoreOk(this.engine.nowMs),
     })
     return { node, core, keeper, seen: new Map(), readingSinceMs: undefined }
   }

@@ -1,5 +1,6 @@
 /** Why a boot does not go on, told by what was seen of it: rules in the order of how much their evidence proves. Pure.
  *  What is only missing is for `boot-causes.ts`. */
+import type { Sign, SignSeen } from '../../boot/signs.ts'
 import type { Cause } from './account.ts'
 import { evidenceOf, rule, stopping, type BootEvidence, type BootRule } from './boot-evidence.ts'
 import { MEMORY_RULES, tooSmall, TRANSFER_RULES } from './transfer-rules.ts'
@@ -229,6 +230,10 @@ const RULES: readonly BootRule[] = [
     `DHCP has no address for it: ${details.at(-1) ?? ''}`,
     'look at boot.subnets: pool, fixed addresses, relays',
   ]),
+  rule('no-ramdisk', 'kernel', ({ details }) => [
+    `it is given no ramdisk: ${details.at(-1) ?? ''}`,
+    'correct properties/cpu_arch, or make a ramdisk for its architecture and name it in boot.ramdisks',
+  ]),
   rule('agent-refused', 'hello', ({ details }) => [
     `the agent runs, and was refused: ${details.at(-1) ?? ''}`,
     'boot the node again through its conductor; another machine may have used its boot token',
@@ -260,16 +265,28 @@ export const causesBefore = (at: BootEvidence): readonly Cause[] => unknownBefor
 
 export const causesSeen = (at: BootEvidence): Cause[] => RULES.flatMap((one) => one(at))
 
+const SIDE_RULES: readonly (readonly [Sign, (seen: SignSeen) => readonly [cause: string, remedy: string]])[] = [
+  [
+    'agent-again',
+    () => [
+      'the agent ended and was started again in the same boot: it crashed, or the memory of the server ran out',
+      'look at its console for "Out of memory" and for what the agent said last; test the memory of the server',
+    ],
+  ],
+  [
+    'clock',
+    ({ details }) => [
+      `the clock of the server is wrong: ${details.at(-1) ?? ''}`,
+      'set its clock in the firmware or at its BMC, and replace its battery if it forgets it',
+    ],
+  ],
+]
+
 /** Of a server that goes on all the same. */
-export const sideCauses = ({ live: { signs } }: Pick<BootEvidence, 'live'>): Cause[] => {
-  const seen = signs.get('clock')
-  return seen
-    ? [
-        {
-          cause: `the clock of the server is wrong: ${seen.details.at(-1) ?? ''}`,
-          evidence: [evidenceOf('clock', seen)],
-          remedy: 'set its clock in the firmware or at its BMC, and replace its battery if it forgets it',
-        },
-      ]
-    : []
-}
+export const sideCauses = ({ live: { signs } }: Pick<BootEvidence, 'live'>): Cause[] =>
+  SIDE_RULES.flatMap(([sign, says]) => {
+    const seen = signs.get(sign)
+    if (!seen) return []
+    const [cause, remedy] = says(seen)
+    return [{ cause, evidence: [evidenceOf(sign, seen)], remedy }]
+  })

@@ -43,7 +43,8 @@ export function causesOf(facts: CauseFacts): Cause[] {
   if (node.workflow.pendingEffects.length > 0 && node.workflow.tries > 0) return causesOfEffect(facts)
   if (kind !== 'waiting') return poll && poll.failures > 0 ? [causeOfPoll(poll)] : []
   if (node.workflow.phase === 'bmc') return causesOfBmc(node, facts.nowMs)
-  if (node.agent) return [...causesOfAgent(facts), ...sideCauses(facts)]
+  // Its end needs the BMC, which is asked to restart the server.
+  if (node.agent) return [...causesOfAgent(facts), ...sideCauses(facts), ...causesOfLostBmc(facts)]
   if (facts.hasPlace) return []
   return [
     ...switchedOff(facts),
@@ -67,6 +68,11 @@ const causeOfPoll = ({ code, fault }: PollSeen): Cause => ({
   evidence: [fault ?? ''],
   remedy: FAULTS[code ?? 'bmc.unreachable'].remedy,
 })
+
+const LOST_AFTER_POLLS = 2
+/** One poll that fails is no news. */
+const causesOfLostBmc = ({ poll }: CauseFacts): Cause[] =>
+  poll && poll.failures >= LOST_AFTER_POLLS ? [causeOfPoll(poll)] : []
 
 /** Nothing is owed while a node waits: nobody here switched it off. */
 function switchedOff({ node, live }: CauseFacts): Cause[] {
@@ -128,6 +134,14 @@ function causesOfAgent(facts: CauseFacts): Cause[] {
       cause: 'the agent runs, and does not reach the agent port any more',
       evidence: [lastHeard, evidenceOf('agent-unreached', unreached)],
       remedy: 'let TCP to agent.port pass from the provisioning network',
+    })
+  const distrusts = live.signs.get('agent-distrusts')
+  if (distrusts && distrusts.atMs > live.agentAtMs)
+    causes.push({
+      cause: 'the agent does not accept the certificate of the conductor any more',
+      evidence: [lastHeard, evidenceOf('agent-distrusts', distrusts)],
+      remedy:
+        'look whether the certificate in the data directory was replaced, and for a proxy or another conductor at agent.address; then boot the node again',
     })
   const panic = live.signs.get('says-panic')
   if (panic && panic.atMs > live.agentAtMs)
