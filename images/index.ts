@@ -67,6 +67,11 @@ export type Piece = z.infer<typeof Piece>
 export type ImageIndex = z.infer<typeof ImageIndex>
 export type ImageTraits = Pick<ImageIndex, 'osType' | 'architecture' | 'efiLoader' | 'grow'>
 
+/** Everything that an import records of an image. What is kept by what made it is made anew where this has grown. */
+export const IMAGE_FIELDS: readonly string[] = [ImageIndex, Piece, BootKernel, BootFile].flatMap(({ shape }) =>
+  Object.keys(shape),
+)
+
 /** Bytes of piece `number`; the last one may be short. */
 export const pieceLength = (index: Pick<ImageIndex, 'sizeBytes' | 'pieceBytes'>, number: number): number =>
   Math.min(index.pieceBytes, index.sizeBytes - number * index.pieceBytes)

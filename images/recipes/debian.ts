@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { debianArchitecture, type Architecture } from '../../kit/architecture.ts'
 import { Fault } from '../../kit/fault.ts'
 import { run, runOk } from '../../kit/run.ts'
+import { IMAGE_FIELDS } from '../index.ts'
 import { debootstrap } from './apt.ts'
 import { cacheKey } from './cache.ts'
 import { makeDisk, rootPartition } from './disk.ts'
@@ -93,6 +94,7 @@ const NO_EXTRAS: Extras = { packages: [], debs: [], files: [] }
 export const debianKey = (architecture: Architecture, extras: Extras = NO_EXTRAS): string =>
   cacheKey([
     JSON.stringify({ packages: packagesOf(architecture), CLOUD_CFG, HOOKS, BIOS_HOOK, SUITE, SPARE_MIB, layout: 7 }),
+    IMAGE_FIELDS.join(' '),
     architecture,
     grubMenu(ROOT_UUID, architecture),
     ...(extras === NO_EXTRAS
