@@ -78,7 +78,16 @@ export default defineConfig({
       },
       { test: { name: 'nova', include: ['test/nova/**/*.test.ts'], fileParallelism: false, pool: 'forks' } },
       { test: { name: 'vagrant', include: ['test/vagrant/**/*.test.ts'], fileParallelism: false, pool: 'forks' } },
-      { test: { name: 'arm64', include: ['test/arm64/*.test.ts'], ...RACK } },
+      // Two ramdisks and an image are made first, and the server is emulated: half an hour, more on a busy machine.
+      {
+        test: {
+          name: 'arm64',
+          include: ['test/arm64/*.test.ts'],
+          ...RACK,
+          testTimeout: 3 * 3600_000,
+          hookTimeout: 3600_000,
+        },
+      },
       { test: { name: 'packages', include: ['test/packages/**/*.test.ts'], fileParallelism: false, pool: 'forks' } },
       { test: { name: 'libvirt', include: ['test/mesh/libvirt.test.ts'], fileParallelism: false, pool: 'forks' } },
       {

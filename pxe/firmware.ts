@@ -87,6 +87,8 @@ const BY_ARCH: ReadonlyMap<number, FirmwareRow> = new Map(FIRMWARE.map((row) => 
 /** The first architecture of the client that we have a loader for, else the first that has a name here. A client that
  *  names none is an old BIOS ROM (PXE 2.0). */
 export function firmwareOf(archs: readonly number[], mac: string): FirmwareRow {
+  const plain = archs.length === 1 ? BY_ARCH.get(archs[0] as number) : undefined
+  if (plain && plain.arch !== 0) return plain
   const asked = archs.length > 0 ? archs : [0]
   const known = asked.flatMap((arch) => BY_ARCH.get(arch) ?? [])
   const row = known.find(({ files }) => files.length > 0) ??
@@ -99,12 +101,25 @@ export const architectureOfFirmware = (archs: readonly number[], mac: string): A
   archs.length === 0 ? undefined : firmwareOf(archs, mac).architecture
 
 /** Whether the client starts the signed ramdisk. */
-export const takesUki = ({ files }: FirmwareRow): boolean => files.includes(SHIM_LOADER)
+const takesUki = ({ files }: FirmwareRow): boolean => files.includes(SHIM_LOADER)
 
-/** The files for a client whose firmware is known to want a signature. The others stand behind it: what is known of the
- *  firmware may be wrong. */
-export const signedFilesOf = ({ files }: FirmwareRow): readonly string[] =>
-  files.toSorted((a, b) => Number(b === SHIM_LOADER) - Number(a === SHIM_LOADER))
+/** The files for a client, best first. `signed`: its firmware is known to want a signature; the others stand behind what
+ *  is signed, for what is known of the firmware may be wrong. The same array for the same question: others know it
+ *  again. */
+export function filesFor(row: FirmwareRow, { signed, uki }: { signed: boolean; uki: boolean }): readonly string[] {
+  const known = chosen.get(row) ?? new Map<number, readonly string[]>()
+  chosen.set(row, known)
+  const key = Number(signed) + 2 * Number(uki)
+  const before = known.get(key)
+  if (before) return before
+  const others = signed
+    ? row.files.toSorted((a, b) => Number(b === SHIM_LOADER) - Number(a === SHIM_LOADER))
+    : row.files
+  const files = uki && takesUki(row) ? [UKI_LOADER, ...others] : others
+  known.set(key, files)
+  return files
+}
+const chosen = new WeakMap<FirmwareRow, Map<number, readonly string[]>>()
 
 const filesOf = (required: boolean) => LOADER_TABLE.filter((loader) => loader.required === required)
 /** Loaders that must be there. */

@@ -35,6 +35,7 @@ interface Trial {
   readonly silent: readonly string[]
 }
 
+const NONE: readonly string[] = []
 /** A firmware that asks again so soon repeats its request. */
 const REPEAT_MS = 5_000
 /** One boot that ends early proves nothing: somebody may have reset the server. */
@@ -45,7 +46,7 @@ export class LoaderPaths {
   private readonly records = new Map<string, LoaderRecord>()
   private readonly trials = new Map<string, Trial>()
   /** Files in the order of what is known of a card, until something else is known: DHCP asks for every packet. */
-  private readonly orders = new Map<string, readonly string[]>()
+  private readonly orders = new Map<string, WeakMap<readonly string[], readonly string[]>>()
   private readonly store: LoaderStore
 
   constructor(store: LoaderStore) {
@@ -66,7 +67,7 @@ export class LoaderPaths {
     if (fellSilent) this.note(fellSilent.card, fellSilent.file, false)
     if (before && !fellSilent && before.card === card && files.includes(before.file)) {
       if (ended) this.trials.set(mac, { card, file: before.file, silent: before.silent })
-      return { file: before.file, insteadOf: [] }
+      return { file: before.file, insteadOf: NONE }
     }
 
     const silent = [...(before?.silent ?? []), ...(fellSilent ? [fellSilent.file] : [])]
@@ -111,9 +112,9 @@ export class LoaderPaths {
 
   /** Those that worked come first, those that fall silent again and again last; else as in the table. */
   private ranked(card: string, files: readonly string[]): readonly string[] {
-    const key = `${card} ${files.join()}`
-    const known = this.orders.get(key)
-    if (known) return known
+    const known = this.orders.get(card) ?? new WeakMap<readonly string[], readonly string[]>()
+    const before = known.get(files)
+    if (before) return before
     const rank = (file: string) => {
       const record = this.records.get(keyOf(card, file))
       if (record && record.silent >= SILENT_BOOTS) return 2
@@ -121,7 +122,7 @@ export class LoaderPaths {
     }
     const order = files.toSorted((a, b) => rank(a) - rank(b))
     if (this.orders.size >= MAX_RECORDS) this.orders.clear()
-    this.orders.set(key, order)
+    this.orders.set(card, known.set(files, order))
     return order
   }
 

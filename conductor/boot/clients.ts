@@ -16,6 +16,7 @@ export interface ClientsParts {
 }
 
 const SAVE_AFTER_MS = 200
+const NONE: readonly string[] = []
 
 interface Known {
   readonly client: BootClient
@@ -46,7 +47,7 @@ export class BootClients {
   /** The other cards of its bundle. */
   siblings = (mac: string): readonly string[] => {
     const group = this.get(mac)?.group
-    return group ? [...(this.groups.get(group.uuid) ?? [])].filter((other) => other !== mac) : []
+    return group ? [...(this.groups.get(group.uuid) ?? [])].filter((other) => other !== mac) : NONE
   }
 
   async load(): Promise<void> {

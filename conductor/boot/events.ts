@@ -20,10 +20,10 @@ export interface BootEventParts {
 
 export interface Saw {
   readonly detail: string
-  readonly ip?: string
-  readonly system?: true
-  readonly architecture?: Architecture
-  readonly switchPort?: SwitchPort
+  readonly ip?: string | undefined
+  readonly system?: true | undefined
+  readonly architecture?: Architecture | undefined
+  readonly switchPort?: SwitchPort | undefined
 }
 
 /** What a warning is about. */
@@ -55,8 +55,8 @@ const OTHERS: Readonly<Record<string, string>> = {
 export type WarningKind = keyof typeof WARNINGS
 
 const SUMMARY_MS = 10_000
-const MAX_SOURCES = 4096
-const MAX_SIGN_SOURCES = 4 * MAX_SOURCES
+/** Room for the cards of ten thousand servers, or the gate would forget each before it is seen again. About 10 MB. */
+const MAX_SOURCES = 65_536
 const MAX_UNKNOWN = 10_000
 const UNKNOWN_AGAIN_MS = 3_600_000
 
@@ -73,7 +73,7 @@ export class BootEvents {
   constructor(parts: BootEventParts) {
     this.parts = parts
     this.gate = new EventGate({ perSecond: parts.perSecond, sources: MAX_SOURCES })
-    this.signGate = new EventGate({ perSecond: parts.perSecond, sources: MAX_SIGN_SOURCES })
+    this.signGate = new EventGate({ perSecond: parts.perSecond, sources: MAX_SOURCES })
   }
 
   stop(): void {
@@ -82,8 +82,21 @@ export class BootEvents {
   }
 
   seen(client: Pick<BootClient, 'mac' | 'nodeUuid'>, step: Milestone, saw: Saw): void {
-    if (!this.pass(step, { source: client.mac, known: true })) return
-    this.parts.emit({ kind: 'seen', atMs: this.now(), nodeUuid: client.nodeUuid, mac: client.mac, step, ...saw })
+    const { mac, nodeUuid } = client
+    if (!this.pass(step, { source: mac, known: true })) return
+    const { detail, ip, system, architecture, switchPort } = saw
+    this.parts.emit({
+      kind: 'seen',
+      atMs: this.now(),
+      nodeUuid,
+      mac,
+      step,
+      detail,
+      ip,
+      system,
+      architecture,
+      switchPort,
+    })
   }
 
   loader(
@@ -119,7 +132,10 @@ export class BootEvents {
   }
 
   /** A MAC that belongs to no port asked for an address. Told once an hour. */
-  unknownMac(mac: string, seen: { readonly switchPort?: SwitchPort; readonly netboot?: true } = {}): void {
+  unknownMac(
+    mac: string,
+    { switchPort, netboot }: { readonly switchPort?: SwitchPort | undefined; readonly netboot?: true } = {},
+  ): void {
     const toldAtMs = this.unknown.get(mac)
     if (toldAtMs !== undefined && this.now() - toldAtMs < UNKNOWN_AGAIN_MS) return
     if (!this.pass('unknown', { known: false })) return
@@ -128,7 +144,13 @@ export class BootEvents {
     const [oldest] = this.unknown.keys()
     if (this.unknown.size > MAX_UNKNOWN && oldest !== undefined) this.unknown.delete(oldest)
     this.parts.log.warn({ mac }, 'a MAC that belongs to no port asked for an address; it gets no answer')
-    this.parts.emit({ kind: 'unknown-mac', atMs: this.now(), mac, ...seen })
+    this.parts.emit({
+      kind: 'unknown-mac',
+      atMs: this.now(),
+      mac,
+      ...(switchPort ? { switchPort } : {}),
+      ...(netboot ? { netboot } : {}),
+    })
   }
 
   /** For debugging alone: no event. */

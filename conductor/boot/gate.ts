@@ -15,13 +15,6 @@ export interface Summary {
   readonly count: number
 }
 
-interface GateSource {
-  readonly kind: string
-  readonly name: string
-  readonly bucket: TokenBucket
-  held: number
-}
-
 const SUSTAINED_SECONDS = 60
 /** The share of a kind in all, in shares of one source. */
 const KIND_SHARES = 5
@@ -50,10 +43,29 @@ export class TokenBucket {
   }
 }
 
+/** One of a list in the order in which they were seen last: looking one up changes pointers alone, because it is done
+ *  for each packet. */
+class GateSource extends TokenBucket {
+  readonly kind: string
+  readonly name: string
+  held = 0
+  older: GateSource | undefined
+  newer: GateSource | undefined
+
+  constructor(of: { kind: string; name: string }, capacity: number, nowMs: number) {
+    super(capacity, nowMs)
+    this.kind = of.kind
+    this.name = of.name
+  }
+}
+
 export class EventGate {
   private readonly limits: GateLimits
-  /** By kind and source, the least recently seen first. */
-  private readonly sources = new Map<string, GateSource>()
+  /** By kind, then by name. */
+  private readonly sources = new Map<string, Map<string, GateSource>>()
+  private oldest: GateSource | undefined
+  private newest: GateSource | undefined
+  private count = 0
   private readonly holding = new Set<GateSource>()
   private readonly kinds = new Map<string, TokenBucket>()
   private readonly others = new Map<string, number>()
@@ -67,7 +79,7 @@ export class EventGate {
   pass(kind: string, from: { source?: string; known: boolean }, nowMs: number): boolean {
     if (from.source === undefined) return this.passKind(kind, nowMs)
     const source = this.sourceOf(kind, from.source, nowMs)
-    if (!source.bucket.take(nowMs)) {
+    if (!source.take(nowMs)) {
       source.held += 1
       this.holding.add(source)
       return false
@@ -82,7 +94,7 @@ export class EventGate {
 
   /** How many sources are remembered. */
   get size(): number {
-    return this.sources.size
+    return this.count
   }
 
   /** What was held back, the worst sources of each kind by name; begins anew. */
@@ -103,22 +115,45 @@ export class EventGate {
   }
 
   private sourceOf(kind: string, name: string, nowMs: number): GateSource {
-    const key = `${kind} ${name}`
-    const found = this.sources.get(key)
-    const source = found ?? { kind, name, bucket: new TokenBucket(this.limits.perSecond, nowMs), held: 0 }
-    if (found) this.sources.delete(key)
-    this.sources.set(key, source)
-    if (this.sources.size > this.limits.sources) this.forgetOldest()
+    const ofKind = this.sources.get(kind) ?? new Map<string, GateSource>()
+    const found = ofKind.get(name)
+    if (found) {
+      if (found !== this.newest) {
+        this.unlink(found)
+        this.link(found)
+      }
+      return found
+    }
+    const source = new GateSource({ kind, name }, this.limits.perSecond, nowMs)
+    this.sources.set(kind, ofKind.set(name, source))
+    this.link(source)
+    this.count += 1
+    if (this.count > this.limits.sources && this.oldest) this.forget(this.oldest)
     return source
   }
 
-  private forgetOldest(): void {
-    for (const [key, source] of this.sources) {
-      this.sources.delete(key)
-      this.holding.delete(source)
-      if (source.held > 0) this.others.set(source.kind, (this.others.get(source.kind) ?? 0) + source.held)
-      return
-    }
+  private link(source: GateSource): void {
+    source.older = this.newest
+    if (this.newest) this.newest.newer = source
+    else this.oldest = source
+    this.newest = source
+  }
+
+  private unlink(source: GateSource): void {
+    const { older, newer } = source
+    if (older) older.newer = newer
+    else this.oldest = newer
+    if (newer) newer.older = older
+    else this.newest = older
+    source.older = source.newer = undefined
+  }
+
+  private forget(source: GateSource): void {
+    this.unlink(source)
+    this.sources.get(source.kind)?.delete(source.name)
+    this.count -= 1
+    this.holding.delete(source)
+    if (source.held > 0) this.others.set(source.kind, (this.others.get(source.kind) ?? 0) + source.held)
   }
 
   private passKind(kind: string, nowMs: number): boolean {

@@ -49,10 +49,7 @@ export class Observer {
       this.architectures.set(event.mac, event.architecture)
     switch (event.kind) {
       case 'unknown':
-        return events.unknownMac(event.mac, {
-          ...(event.switchPort ? { switchPort: event.switchPort } : {}),
-          ...(event.netboot ? { netboot: event.netboot } : {}),
-        })
+        return events.unknownMac(event.mac, event)
       case 'malformed':
         return events.malformed(event.from, event.why)
       case 'refused':
@@ -84,13 +81,9 @@ export class Observer {
         const { ip, switchPort, architecture } = event
         if (event.netboot === 'ipxe') this.parts.loaders.heard(event.mac)
         if (event.netboot === 'no') this.sign(event.mac, 'system', event.ip)
-        return this.seen(event.mac, event.netboot === 'ipxe' ? 'ipxe-dhcp' : 'dhcp', {
-          detail,
-          ip,
-          ...(event.netboot === 'no' ? { system: true as const } : {}),
-          ...(architecture ? { architecture } : {}),
-          ...(switchPort ? { switchPort } : {}),
-        })
+        const system = event.netboot === 'no' ? true : undefined
+        const step = event.netboot === 'ipxe' ? 'ipxe-dhcp' : 'dhcp'
+        return this.seen(event.mac, step, { detail, ip, system, architecture, switchPort })
       }
       case 'reply': {
         if (event.netboot === 'no') this.sign(event.mac, 'system', event.ip)
@@ -99,13 +92,11 @@ export class Observer {
         if (event.type === 'ack' && event.netboot === 'ramdisk') this.ramdiskRuns(event.mac)
         const detail = `${event.type} ${event.ip}${event.netboot === 'no' ? ' (not a network boot)' : ''}`
         const leased = this.parts.leases.holds(event.mac, event.ip)
-        return this.seen(event.mac, event.netboot === 'ipxe' ? 'ipxe-dhcp' : 'dhcp', {
-          detail,
-          ...(leased ? { ip: event.ip } : {}),
-          ...(event.netboot === 'no' ? { system: true as const } : {}),
-          ...(event.architecture ? { architecture: event.architecture } : {}),
-          ...(event.switchPort ? { switchPort: event.switchPort } : {}),
-        })
+        const { switchPort, architecture } = event
+        const ip = leased ? event.ip : undefined
+        const system = event.netboot === 'no' ? true : undefined
+        const step = event.netboot === 'ipxe' ? 'ipxe-dhcp' : 'dhcp'
+        return this.seen(event.mac, step, { detail, ip, system, architecture, switchPort })
       }
     }
   }

@@ -2,19 +2,21 @@
  *  limit; what is dropped is counted and told. */
 import type { Socket } from 'node:net'
 import type { Clock } from '../../kit/clock.ts'
-import { writeLine, type BootEvent } from './wire.ts'
+import { linesOf, type BootEvent } from './wire.ts'
 
+/** What is told within a few milliseconds goes out in one write, or both ends would wake for each. */
 const GATHER_MS = 5
+const LINES_PER_WRITE = 64
 
 export class Outbox {
   private readonly limit: number
   private readonly clock: Pick<Clock, 'now' | 'after'>
   private readonly onDropped: () => void
-  private readonly waiting: BootEvent[] = []
+  private waiting: BootEvent[] = []
   private dropped = 0
   private socket: Socket | undefined
   private full = false
-  private gathering: Socket | undefined
+  private isDue = false
 
   constructor(parts: { limit: number; clock: Pick<Clock, 'now' | 'after'>; onDropped?: () => void }) {
     this.limit = parts.limit
@@ -33,7 +35,14 @@ export class Outbox {
       this.dropped += 1
       this.onDropped()
     }
-    this.flush()
+    if (!this.socket || this.full) return
+    if (this.waiting.length >= Math.min(this.limit, LINES_PER_WRITE)) return this.flush()
+    if (this.isDue) return
+    this.isDue = true
+    this.clock.after(GATHER_MS, () => {
+      this.isDue = false
+      this.flush()
+    })
   }
 
   /** The connection to write to from now on; undefined: none. */
@@ -49,14 +58,13 @@ export class Outbox {
   }
 
   private flush(): void {
-    if (this.socket && this.waiting.length > 0) this.gather(this.socket)
     let sent = 0
     while (this.socket && !this.full && sent < this.waiting.length) {
-      this.full = !writeLine(this.socket, { t: 'event', event: this.waiting[sent] as BootEvent })
-      sent += 1
+      const events = this.waiting.slice(sent, sent + LINES_PER_WRITE)
+      this.full = !this.socket.write(linesOf(events.map((event) => ({ t: 'event', event }))))
+      sent += events.length
     }
-    if (this.socket && this.full) this.letGo(this.socket)
-    if (sent > 0) this.waiting.splice(0, sent)
+    if (sent > 0) this.waiting = this.waiting.slice(sent)
     if (this.dropped === 0 || this.waiting.length > 0) return
     const count = this.dropped
     this.dropped = 0
@@ -67,19 +75,5 @@ export class Outbox {
       what: `${count} events were dropped: the conductor did not take them in time`,
       count,
     })
-  }
-
-  /** What is told within a few milliseconds goes out in one write, or the conductor would wake for each. */
-  private gather(socket: Socket): void {
-    if (this.gathering === socket) return
-    this.gathering = socket
-    socket.cork()
-    this.clock.after(GATHER_MS, () => this.letGo(socket))
-  }
-
-  private letGo(socket: Socket): void {
-    if (this.gathering !== socket) return
-    this.gathering = undefined
-    socket.uncork()
   }
 }

@@ -38,12 +38,12 @@ export type BootEvent =
       readonly mac: string
       readonly step: Milestone
       readonly detail: string
-      readonly ip?: string
+      readonly ip?: string | undefined
       /** Neither firmware nor the ramdisk asked: the system on the disk did. */
-      readonly system?: true
+      readonly system?: true | undefined
       /** What the firmware says that it is. */
-      readonly architecture?: Architecture
-      readonly switchPort?: SwitchPort
+      readonly architecture?: Architecture | undefined
+      readonly switchPort?: SwitchPort | undefined
     }
   /** A loader was chosen in place of one that fell silent, or brought a boot to its script. */
   | {
@@ -161,5 +161,7 @@ export function readLines<T>(socket: Socket, take: (message: T) => void, maxLeng
 }
 
 /** False when the connection is full: what is written then waits in memory, until its event `drain`. */
-export const writeLine = (socket: Socket, message: ToBoot | FromBoot): boolean =>
-  socket.write(`${JSON.stringify(message)}\n`)
+export const writeLine = (socket: Socket, message: ToBoot | FromBoot): boolean => socket.write(linesOf([message]))
+
+export const linesOf = (messages: readonly (ToBoot | FromBoot)[]): string =>
+  messages.map((message) => `${JSON.stringify(message)}\n`).join('')

@@ -1,5 +1,5 @@
 /** (request, what we know of the client, the loaders that are there) -> the file that a client fetches next. */
-import { firmwareOf, GRUB_LOADER, SHIM_LOADER, signedFilesOf, takesUki, UKI_LOADER } from '../firmware.ts'
+import { filesFor, firmwareOf, GRUB_LOADER, SHIM_LOADER } from '../firmware.ts'
 import { clientArchs, isHttpBoot, isIpxe, isNetboot } from './options.ts'
 import { packetMac, type Packet } from './packet.ts'
 
@@ -27,8 +27,7 @@ export function bootFileFor(
   if (isIpxe(request.options)) return { file: client.scriptUrl }
   const row = firmwareOf(clientArchs(request.options), packetMac(request))
   const { arch, name } = row
-  const others = client.signed ? signedFilesOf(row) : row.files
-  const files = client.uki && takesUki(row) ? [UKI_LOADER, ...others] : others
+  const files = filesFor(row, { signed: client.signed ?? false, uki: client.uki ?? false })
   if (files.length === 0) return { why: `there is no boot file for ${name}` }
   const loader = pick(filesThere(files, loaders), arch)
   if (loader === undefined) {
@@ -42,14 +41,14 @@ export function bootFileFor(
 }
 
 /** For the files of each firmware, found once: a request is answered with no look at every loader. */
-const thereOf = new WeakMap<ReadonlySet<string>, Map<string, readonly string[]>>()
+const thereOf = new WeakMap<ReadonlySet<string>, WeakMap<readonly string[], readonly string[]>>()
 
 function filesThere(files: readonly string[], loaders: ReadonlySet<string>): readonly string[] {
-  const known = thereOf.get(loaders) ?? new Map<string, readonly string[]>()
-  thereOf.set(loaders, known)
-  const key = files.join()
-  const there = known.get(key) ?? files.filter((file) => isThere(file, loaders))
-  known.set(key, there)
+  const known = thereOf.get(loaders) ?? new WeakMap<readonly string[], readonly string[]>()
+  const before = known.get(files)
+  if (before) return before
+  const there = files.filter((file) => isThere(file, loaders))
+  thereOf.set(loaders, known.set(files, there))
   return there
 }
 

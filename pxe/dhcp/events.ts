@@ -10,7 +10,12 @@ export type NetbootStage = 'firmware' | 'ipxe' | 'ramdisk' | 'no'
 export type TroubleKind = 'rival' | 'decline'
 
 export type DhcpEvent =
-  | { readonly kind: 'unknown'; readonly mac: string; readonly switchPort?: SwitchPort; readonly netboot?: true }
+  | {
+      readonly kind: 'unknown'
+      readonly mac: string
+      readonly switchPort?: SwitchPort | undefined
+      readonly netboot?: true
+    }
   | { readonly kind: 'malformed'; readonly from: string; readonly why: string }
   /** A known client gets no answer. */
   | { readonly kind: 'refused'; readonly mac: string; readonly why: string }
@@ -35,8 +40,8 @@ export type DhcpEvent =
       readonly server: string | undefined
       readonly netboot: NetbootStage
       /** What it says that it is. */
-      readonly architecture?: Architecture
-      readonly switchPort?: SwitchPort
+      readonly architecture?: Architecture | undefined
+      readonly switchPort?: SwitchPort | undefined
     }
   | {
       readonly kind: 'reply'
@@ -44,7 +49,7 @@ export type DhcpEvent =
       readonly type: ReplyType
       readonly ip: string
       readonly netboot: NetbootStage
-      readonly architecture?: Architecture
-      readonly bootFile?: string
-      readonly switchPort?: SwitchPort
+      readonly architecture?: Architecture | undefined
+      readonly bootFile?: string | undefined
+      readonly switchPort?: SwitchPort | undefined
     }

@@ -21,9 +21,10 @@ export interface LeaseStore {
   waits(ip: string): boolean
 }
 
-/** A lease, and until when it is written down that it holds. */
+/** A lease, and until when it is written down that it holds. Renewed in place: that is most of what happens to it. */
 interface Held extends Lease {
-  readonly keptUntilMs: number
+  expiresAtMs: number
+  keptUntilMs: number
 }
 
 export interface Pool {
@@ -38,11 +39,11 @@ export interface Wanted {
   readonly pool: Pool
   /** The other pools of its link: a client has one address on a link. */
   readonly others?: readonly Pool[]
-  readonly fixedIp?: string
+  readonly fixedIp?: string | undefined
   /** True for the fixed address of any client. */
   readonly isFixed: (ip: string) => boolean
   /** The address that the client asks for. */
-  readonly hint?: string
+  readonly hint?: string | undefined
   /** The client has no address now (DISCOVER), so it can be given another one. */
   readonly moving: boolean
   readonly nowMs: number
@@ -66,6 +67,8 @@ const MAX_RESTING = 10_000
 /** A lease is written down for so much longer than the client is told: in one boot its firmware, its loader and its
  *  system ask one after the other, and one write does for all of them. */
 const WRITTEN_AHEAD_MS = 15 * 60_000
+
+const NONE: readonly never[] = []
 
 export class LeaseBook {
   private readonly byMac = new Map<string, readonly Held[]>()
@@ -98,11 +101,14 @@ export class LeaseBook {
   }
 
   leasesOf(mac: string): readonly Lease[] {
-    return this.byMac.get(mac) ?? []
+    return this.byMac.get(mac) ?? NONE
   }
 
   /** The same with those of the other cards of its bundle, its own first. */
-  leasesOfBundle = (mac: string): readonly Lease[] => [mac, ...this.siblings(mac)].flatMap((of) => this.leasesOf(of))
+  leasesOfBundle = (mac: string): readonly Lease[] => {
+    const siblings = this.siblings(mac)
+    return siblings.length === 0 ? this.leasesOf(mac) : [mac, ...siblings].flatMap((of) => this.leasesOf(of))
+  }
 
   /** Every client that holds an address. */
   macs(): IterableIterator<string> {
@@ -170,7 +176,10 @@ export class LeaseBook {
     const before = this.byIp.get(lease.ip)
     const isWritten = before?.mac === lease.mac && before.keptUntilMs >= lease.expiresAtMs
     const keptUntilMs = isWritten ? before.keptUntilMs : lease.expiresAtMs + WRITTEN_AHEAD_MS
-    this.enter({ ...lease, keptUntilMs })
+    if (before?.mac === lease.mac && this.leasesOf(lease.mac).length === 1) {
+      before.expiresAtMs = lease.expiresAtMs
+      before.keptUntilMs = keptUntilMs
+    } else this.enter({ ...lease, keptUntilMs })
     if (!isWritten) this.store.save({ ...lease, expiresAtMs: keptUntilMs })
   }
 
@@ -181,7 +190,11 @@ export class LeaseBook {
   /** The address that a card has, which it takes over where another card of its bundle has it. Cards that were bundled
    *  with an address each keep one of them. */
   private taken(mac: string, pool: Pool): string | undefined {
-    const [lease, ...more] = this.leasesOfBundle(mac).filter(({ ip }) => inSubnet(ip, pool.subnet))
+    const all = this.leasesOfBundle(mac)
+    // Nearly every client has one address.
+    const [only] = all
+    if (all.length === 1 && only?.mac === mac) return inSubnet(only.ip, pool.subnet) ? only.ip : undefined
+    const [lease, ...more] = all.filter(({ ip }) => inSubnet(ip, pool.subnet))
     for (const { ip, expiresAtMs } of more) this.drop(ip, expiresAtMs)
     if (lease && lease.mac !== mac) this.enter({ ...lease, mac, keptUntilMs: 0 })
     return lease?.ip

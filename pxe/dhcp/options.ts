@@ -35,7 +35,37 @@ export const OPTION = {
 export const MESSAGE = { discover: 1, offer: 2, request: 3, decline: 4, ack: 5, nak: 6, release: 7, inform: 8 } as const
 export type MessageType = keyof typeof MESSAGE
 
-export type Options = ReadonlyMap<number, Buffer>
+/** By their numbers, in their order. */
+export interface Options extends Iterable<readonly [number, Buffer]> {
+  get(code: number): Buffer | undefined
+  has(code: number): boolean
+}
+
+/** The options of an answer, as they are put together. */
+export class OptionList implements Options {
+  private readonly list: (readonly [number, Buffer])[]
+
+  constructor(list: readonly (readonly [number, Buffer])[]) {
+    this.list = [...list]
+  }
+
+  /** For a number that is not there yet. */
+  add(option: readonly [number, Buffer]): void {
+    this.list.push(option)
+  }
+
+  has(code: number): boolean {
+    return this.get(code) !== undefined
+  }
+
+  get(code: number): Buffer | undefined {
+    return this.list.find(([one]) => one === code)?.[1]
+  }
+
+  [Symbol.iterator](): Iterator<readonly [number, Buffer]> {
+    return this.list[Symbol.iterator]()
+  }
+}
 
 const MESSAGE_NAMES: readonly (MessageType | undefined)[] = Array.from({ length: 9 }, (_, type) =>
   (Object.keys(MESSAGE) as MessageType[]).find((name) => MESSAGE[name] === type),
@@ -56,6 +86,7 @@ export const ipOption = (options: Options, code: number): string | undefined => 
  *  option 93 is missing. */
 export const clientArchs = (options: Options): readonly number[] => {
   const value = options.get(OPTION.clientArch)
+  if (value?.length === 2 && value[0] === 0) return ONE_ARCH[value[1] as number] as readonly number[]
   const listed: number[] = []
   for (let at = 0; value && at + 1 < value.length; at += 2) listed.push(value.readUInt16BE(at))
   if (listed.length > 0) return listed
@@ -63,22 +94,24 @@ export const clientArchs = (options: Options): readonly number[] => {
   return named === undefined ? [] : [Number(named)]
 }
 
+/** What most clients send, made once. */
+const ONE_ARCH: readonly (readonly number[])[] = Array.from({ length: 256 }, (_, arch) => [arch])
+
 /** The system UUID that firmware gives (RFC 4578, section 2.3), in one spelling for all of its boot programs: the first
  *  three fields are little-endian in SMBIOS, and some of them (iPXE) turn them round. */
 export const machineUuid = (options: Options): string | undefined => {
   const value = options.get(OPTION.clientUuid)
   if (value?.length !== 17 || value[0] !== 0) return undefined
-  const raw = value.subarray(1)
-  if (raw.every((byte) => byte === 0) || raw.every((byte) => byte === 0xff)) return undefined
-  const turned = Buffer.concat([
-    Buffer.from(raw.subarray(0, 4)).reverse(),
-    Buffer.from(raw.subarray(4, 6)).reverse(),
-    Buffer.from(raw.subarray(6, 8)).reverse(),
-    raw.subarray(8),
-  ])
-  const hex = [raw, turned].map((bytes) => bytes.toString('hex')).sort()[0] as string
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
+  if (value.compare(NO_UUID, 0, 16, 1) === 0 || value.compare(FULL_UUID, 0, 16, 1) === 0) return undefined
+  for (let at = 0; at < 16; at += 1) turned[at] = value[1 + (TURNED[at] ?? at)] as number
+  const hex = value.compare(turned, 0, 16, 1) < 0 ? value.toString('hex', 1) : turned.toString('hex')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }
+const NO_UUID = Buffer.alloc(16)
+const FULL_UUID = Buffer.alloc(16, 0xff)
+/** Where the bytes of the first three fields stand, from the last to the first of each. */
+const TURNED = [3, 2, 1, 0, 5, 4, 7, 6]
+const turned = Buffer.alloc(16)
 
 /** True when iPXE runs already: user class "iPXE" (option 77, which iPXE sends without RFC 3004's length byte) or its
  *  options (175). */

@@ -44,7 +44,7 @@ export interface Datagram {
   readonly toIp: string
   readonly toPort: number
   /** The address that must be durable before this is sent. */
-  readonly leasedIp?: string
+  readonly leasedIp?: string | undefined
 }
 
 interface From {

@@ -94,7 +94,8 @@ export function decodePacket(bytes: Buffer): Packet {
 
 export function encodePacket(packet: Packet): Buffer {
   const sizeBytes = AT.options + optionsBytes(packet.options) + 1
-  const bytes = Buffer.alloc(Math.max(sizeBytes, MIN_PACKET_BYTES))
+  // A part of a bigger piece of memory: to make one of its own for each packet costs more than to fill it.
+  const bytes = Buffer.allocUnsafe(Math.max(sizeBytes, MIN_PACKET_BYTES)).fill(0)
   bytes[0] = packet.op
   bytes[1] = packet.htype
   bytes[2] = packet.hlen
@@ -123,7 +124,71 @@ function writeAddress(bytes: Buffer, at: number, ip: string): void {
   if (ip !== NO_ADDRESS) bytes.writeUInt32BE(ipToNumber(ip), at)
 }
 
-function readOptions(bytes: Buffer): Map<number, Buffer> {
+/** Options that stand whole in one datagram, taken out where they are asked for: most never are. */
+class OptionsInPlace implements Options {
+  private readonly bytes: Buffer
+  /** Those that were asked for, by their place. */
+  private readonly taken: (Buffer | undefined)[]
+
+  constructor(bytes: Buffer, count: number) {
+    this.bytes = bytes
+    this.taken = new Array<Buffer | undefined>(count).fill(undefined)
+  }
+
+  has(code: number): boolean {
+    return this.get(code) !== undefined
+  }
+
+  get(code: number): Buffer | undefined {
+    for (let at: number = AT.options, place = 0; place < this.taken.length;) {
+      if (this.bytes[at] === PAD) {
+        at += 1
+        continue
+      }
+      const end = at + 2 + (this.bytes[at + 1] as number)
+      if (this.bytes[at] === code) return (this.taken[place] ??= this.bytes.subarray(at + 2, end))
+      at = end
+      place += 1
+    }
+    return undefined
+  }
+
+  *[Symbol.iterator](): Iterator<readonly [number, Buffer]> {
+    for (let at: number = AT.options, place = 0; place < this.taken.length; at += 1) {
+      const code = this.bytes[at] as number
+      if (code === PAD) continue
+      const end = at + 2 + (this.bytes[at + 1] as number)
+      yield [code, this.bytes.subarray(at + 2, end)]
+      at = end - 1
+      place += 1
+    }
+  }
+}
+
+const seen = new Uint8Array(256)
+
+/** How many options there are; undefined where they have to be put together: one of them comes twice, or goes on in
+ *  another field. What is wrong with them is found by who does that. */
+function countInPlace(bytes: Buffer): number | undefined {
+  seen.fill(0)
+  let count = 0
+  for (let at: number = AT.options; at < bytes.length;) {
+    const code = bytes[at] as number
+    at += 1
+    if (code === PAD) continue
+    if (code === END) return count
+    if (at >= bytes.length || seen[code] === 1 || code === OPTION.overload) return undefined
+    seen[code] = 1
+    at += 1 + (bytes[at] as number)
+    if (at > bytes.length) return undefined
+    count += 1
+  }
+  return count
+}
+
+function readOptions(bytes: Buffer): Options {
+  const count = countInPlace(bytes)
+  if (count !== undefined) return new OptionsInPlace(bytes, count)
   const options = new Map<number, Buffer>()
   readOptionField(bytes, options, { from: AT.options, to: bytes.length })
   // Option 52 says that file (1), sname (2) or both hold more options, in that order (RFC 2131 4.1).
@@ -157,7 +222,7 @@ function readOptionField(
 
 function optionsBytes(options: Options): number {
   let sizeBytes = 0
-  for (const value of options.values())
+  for (const [, value] of options)
     sizeBytes += value.length + 2 * Math.max(1, Math.ceil(value.length / MAX_OPTION_BYTES))
   return sizeBytes
 }

@@ -105,29 +105,46 @@ export function placeFor(places: readonly Place[], request: Packet, localIp: str
     if (!place) return { why: `no subnet is configured for ${by}` }
     if (giaddr !== NO_ADDRESS && !place.takesRelay(giaddr))
       return { why: `the relay ${giaddr} is none of those that may ask for ${place.cidr} (boot.subnets[].relays)` }
-    return {
-      places: [place, ...onOneLink(places, place)],
-      relayServerId: serverId,
-      onLink,
-      subnetSelection: linkSelection === undefined ? selected : undefined,
-    }
-  }
-  const holding = (ip: string) => {
-    const address = ipToNumber(ip)
-    return places.find(({ subnet }) => (address & subnet.mask) >>> 0 === subnet.network)
+    const subnetSelection = linkSelection === undefined ? selected : undefined
+    if (serverId === undefined && subnetSelection === undefined) return plainly(places, place, onLink)
+    return { places: [place, ...onOneLink(places, place)], relayServerId: serverId, onLink, subnetSelection }
   }
 
   if (linkSelection !== undefined)
-    return found(holding(linkSelection), `link selection ${linkSelection} of relay ${giaddr}`)
-  if (selected !== undefined) return found(holding(selected), `subnet selection ${selected}`)
-  if (giaddr !== NO_ADDRESS) return found(holding(giaddr), `relay ${giaddr}`)
+    return found(holding(places, linkSelection), `link selection ${linkSelection} of relay ${giaddr}`)
+  if (selected !== undefined) return found(holding(places, selected), `subnet selection ${selected}`)
+  if (giaddr !== NO_ADDRESS) return found(holding(places, giaddr), `relay ${giaddr}`)
 
-  const own = holding(localIp)
+  const own = holding(places, localIp)
   // In a DISCOVER an address is a memory of another time.
   const used =
-    request.ciaddr === NO_ADDRESS || messageType(request.options) === 'discover' ? undefined : holding(request.ciaddr)
+    request.ciaddr === NO_ADDRESS || messageType(request.options) === 'discover'
+      ? undefined
+      : holding(places, request.ciaddr)
   const isNear = used === own || (used !== undefined && own !== undefined && onOneLink(places, own).includes(used))
   return used ? found(used, request.ciaddr, isNear) : found(own, localIp)
+}
+
+function holding(places: readonly Place[], ip: string): Place | undefined {
+  const address = ipToNumber(ip)
+  return places.find(({ subnet }) => (address & subnet.mask) >>> 0 === subnet.network)
+}
+
+/** Where requests belong that ask for nothing special, made once for each subnet: on its link, and behind a router. */
+const plain = { near: new WeakMap<Place, Found>(), far: new WeakMap<Place, Found>() }
+
+function plainly(places: readonly Place[], place: Place, onLink: boolean): Found {
+  const known = onLink ? plain.near : plain.far
+  const before = known.get(place)
+  if (before) return before
+  const found: Found = {
+    places: [place, ...onOneLink(places, place)],
+    relayServerId: undefined,
+    onLink,
+    subnetSelection: undefined,
+  }
+  known.set(place, found)
+  return found
 }
 
 /** The other subnets of its shared network. */
@@ -136,17 +153,15 @@ const onOneLink = (places: readonly Place[], { sharedNetwork, cidr }: Place): Pl
     ? []
     : places.filter((other) => other.sharedNetwork === sharedNetwork && other.cidr !== cidr)
 
-/** How requests are answered that ask for nothing special, made once for each subnet: those of its link, and those from
- *  behind a router. */
-const plainLinks = new WeakMap<Place, Map<boolean, Link>>()
+/** How requests of one place are answered: made once for those that ask for nothing special, as their places are. */
+const links = new WeakMap<Found, Map<Place, Link>>()
 
 /** How a request is answered in one of its subnets. */
 export function linkOf(place: Place, found: Found): Link {
-  if (found.relayServerId !== undefined || found.subnetSelection !== undefined) return makeLink(place, found)
-  const links = plainLinks.get(place) ?? new Map<boolean, Link>()
-  plainLinks.set(place, links)
-  const link = links.get(found.onLink) ?? makeLink(place, found)
-  links.set(found.onLink, link)
+  const known = links.get(found) ?? new Map<Place, Link>()
+  const link = known.get(place) ?? makeLink(place, found)
+  if (known.size === 0) links.set(found, known)
+  known.set(place, link)
   return link
 }
 

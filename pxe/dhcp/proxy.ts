@@ -1,9 +1,9 @@
 /** proxyDHCP (PXE 2.1, sections 2.2.3 and 2.5): what to boot, for clients that get their address from the site's own
  *  server. Pure. */
 import { inSubnet, ipToBytes, type Subnet } from '../addresses.ts'
-import { clientArchs, ipOption, isHttpBoot, isIpxe, MESSAGE, messageType, OPTION, u8 } from './options.ts'
+import { clientArchs, ipOption, isHttpBoot, isIpxe, MESSAGE, messageType, OPTION, OptionList, u8 } from './options.ts'
 import { NO_ADDRESS, type Packet } from './packet.ts'
-import { answer, bootOptions, destination, TAKE_THE_FILE, type Decision, type SubnetSettings } from './reply.ts'
+import { addBootOptions, answer, destination, TAKE_THE_FILE, type Decision, type SubnetSettings } from './reply.ts'
 
 /** Port of the boot server, which firmware asks after the offers (PXE 2.1, section 2.2.5). */
 export const PROXY_PORT = 4011
@@ -24,16 +24,16 @@ export function decideProxy(request: Packet, { settings, bootFile, from }: Proxy
     return { ignore: 'the request is for the server that gives addresses' }
   if (bootFile === undefined) return { ignore: 'there is no boot file for this client' }
   const { serverIp } = settings
-  const options = new Map<number, Buffer>([
+  const options = new OptionList([
     [OPTION.messageType, u8(MESSAGE[type])],
     [OPTION.serverId, ipToBytes(serverIp)],
     // Firmware takes an offer without an address for this class alone.
     [OPTION.vendorClass, Buffer.from(isHttpBoot(request.options) ? 'HTTPClient' : 'PXEClient')],
-    ...bootOptions(request, { serverIp, bootFile }),
   ])
+  addBootOptions(options, request, { serverIp, bootFile })
   // BIOS ROMs and iPXE take the file of the offer. UEFI of several makers ignores an offer with this option, and asks
   // the boot server without it.
-  if (takesFileOfOffer(request)) options.set(OPTION.vendorSpecific, TAKE_THE_FILE)
+  if (takesFileOfOffer(request)) options.add([OPTION.vendorSpecific, TAKE_THE_FILE])
   const packet = answer(request, { yiaddr: NO_ADDRESS, siaddr: serverIp, file: bootFile, options })
   const to = from ? { toIp: from.ip, toPort: from.port } : destination(request, packet)
   return { packet, type, ...to, bootFile }

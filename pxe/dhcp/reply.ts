@@ -1,7 +1,7 @@
 /** (request, what we know of the client) -> reply, or ignore with a reason. Authoritative for known clients (RFC 2131
  *  4.3); silent to all others. */
 import { inSubnet, ipToBytes, type Subnet } from '../addresses.ts'
-import { ipOption, ips, isHttpBoot, isIpxe, MESSAGE, messageType, OPTION, u16, u32, u8 } from './options.ts'
+import { ipOption, ips, isHttpBoot, isIpxe, MESSAGE, messageType, OPTION, OptionList, u16, u32, u8 } from './options.ts'
 import { BROADCAST_FLAG, NO_ADDRESS, type Packet } from './packet.ts'
 
 export interface SubnetSettings {
@@ -62,9 +62,10 @@ export function decideReply(request: Packet, link: Link, client: Offerable): Dec
   const type = messageType(request.options)
   if (type === 'request') return decideRequest(request, link, client)
   if (type !== 'discover') return { ignore: `${type ?? 'a packet without a message type'} needs no reply` }
-  return client.ip === undefined
+  const { ip } = client
+  return ip === undefined
     ? { ignore: 'there is no address for this client' }
-    : bootReply(request, link, { ...client, ip: client.ip, type: 'offer' })
+    : bootReply(request, link, { client, ip, type: 'offer' })
 }
 
 /** False for a request to a server that is not this one. One without a server identifier is for everybody who knows the
@@ -80,22 +81,25 @@ function decideRequest(request: Packet, link: Link, client: Offerable): Decision
   const wanted = request.ciaddr !== NO_ADDRESS ? request.ciaddr : ipOption(request.options, OPTION.requestedIp)
   if (wanted === undefined) return { ignore: 'the request names no address' }
   if (wanted !== client.ip) return nak(request, link, `${wanted} is not the address of this client`)
-  return bootReply(request, link, { ...client, ip: wanted, type: 'ack' })
+  return bootReply(request, link, { client, ip: wanted, type: 'ack' })
 }
 
-function bootReply(request: Packet, link: Link, opts: Offerable & { ip: string; type: 'offer' | 'ack' }): Decision {
-  const { ip, hostName, bootFile, type } = opts
-  const options = new Map<number, Buffer>([[OPTION.messageType, TYPE_BYTES[type]]])
-  for (const [code, value] of leaseOptions(link)) options.set(code, value)
-  if (hostName) options.set(OPTION.hostName, Buffer.from(hostName))
+function bootReply(
+  request: Packet,
+  link: Link,
+  { client, ip, type }: { client: Offerable; ip: string; type: 'offer' | 'ack' },
+): Decision {
+  const { hostName, bootFile } = client
+  const options = new OptionList(leaseOptions(link)[type])
+  if (hostName) options.add([OPTION.hostName, Buffer.from(hostName)])
   // RFC 3011: a client knows by the echo that its choice counted.
-  if (link.subnetSelection) options.set(OPTION.subnetSelection, ipToBytes(link.subnetSelection))
+  if (link.subnetSelection) options.add([OPTION.subnetSelection, ipToBytes(link.subnetSelection)])
   if (bootFile) {
-    for (const [code, value] of bootOptions(request, { serverIp: link.serverIp, bootFile })) options.set(code, value)
-    if (isIpxe(request.options)) options.set(OPTION.ipxe, IPXE_OPTIONS)
+    addBootOptions(options, request, { serverIp: link.serverIp, bootFile })
+    if (isIpxe(request.options)) options.add([OPTION.ipxe, IPXE_OPTIONS])
     // HTTP boot firmware takes only answers that carry its own class (UEFI 2.10, 24.7.3.1).
-    if (isHttpBoot(request.options)) options.set(OPTION.vendorClass, Buffer.from('HTTPClient'))
-    for (const [code, value] of link.firstChoice ? firstChoice(request) : []) options.set(code, value)
+    if (isHttpBoot(request.options)) options.add([OPTION.vendorClass, Buffer.from('HTTPClient')])
+    for (const option of link.firstChoice ? firstChoice(request) : []) options.add(option)
   }
   const packet = answer(request, {
     yiaddr: ip,
@@ -103,20 +107,21 @@ function bootReply(request: Packet, link: Link, opts: Offerable & { ip: string; 
     file: bootFile ?? '',
     options,
     // RFC 2131 table 3: the address that a client uses stands in an ACK alone.
-    ...(type === 'offer' ? { ciaddr: NO_ADDRESS } : {}),
+    ciaddr: type === 'offer' ? NO_ADDRESS : request.ciaddr,
   })
-  return { packet, type, ...destination(request, packet), ...(bootFile ? { bootFile } : {}) }
+  const { toIp, toPort } = destination(request, packet)
+  return bootFile ? { packet, type, toIp, toPort, bootFile } : { packet, type, toIp, toPort }
 }
 
-const TYPE_BYTES = { offer: u8(MESSAGE.offer), ack: u8(MESSAGE.ack), nak: u8(MESSAGE.nak) } as const
+type OptionRow = readonly [number, Buffer]
 
 /** The options that are the same for all clients of a link, made once. */
-const made = new WeakMap<Link, readonly [number, Buffer][]>()
+const made = new WeakMap<Link, Record<'offer' | 'ack', readonly OptionRow[]>>()
 
-function leaseOptions(link: Link): readonly [number, Buffer][] {
+function leaseOptions(link: Link): Record<'offer' | 'ack', readonly OptionRow[]> {
   const before = made.get(link)
   if (before) return before
-  const options: [number, Buffer][] = [
+  const same: OptionRow[] = [
     [OPTION.serverId, ipToBytes(link.serverId)],
     [OPTION.leaseTime, u32(link.leaseSeconds)],
     // T1 and T2 at the customary half and seven eighths (RFC 2131 4.4.5).
@@ -124,27 +129,44 @@ function leaseOptions(link: Link): readonly [number, Buffer][] {
     [OPTION.rebindingTime, u32(Math.floor((link.leaseSeconds * 7) / 8))],
     ...networkOptions(link),
   ]
+  const options = { offer: [typeOption('offer'), ...same], ack: [typeOption('ack'), ...same] }
   made.set(link, options)
   return options
 }
 
+const typeOption = (type: ReplyType): OptionRow => [OPTION.messageType, u8(MESSAGE[type])]
+
 /** What names the boot file, beside the fields of the header. */
-export function bootOptions(
+export function addBootOptions(
+  options: OptionList,
   request: Packet,
   { serverIp, bootFile }: { serverIp: string; bootFile: string },
-): [number, Buffer][] {
+): void {
   const uuid = request.options.get(OPTION.clientUuid)
-  return [
+  for (const option of namesOf(serverIp, bootFile)) options.add(option)
+  // RFC 4578 2.3: the client's identifier comes back; ROMs that send it with a wrong length do not want it.
+  if (uuid?.length === 17 && uuid[0] === 0) options.add([OPTION.clientUuid, uuid])
+}
+
+/** Servers boot the same few loaders; where each has a script of its own, the latest are kept. */
+const names = new Map<string, { readonly serverIp: string; readonly options: readonly OptionRow[] }>()
+const MAX_NAMES = 64
+
+function namesOf(serverIp: string, bootFile: string): readonly OptionRow[] {
+  const known = names.get(bootFile)
+  if (known?.serverIp === serverIp) return known.options
+  const options: readonly OptionRow[] = [
     [OPTION.tftpServerName, Buffer.from(serverIp)],
     [OPTION.bootFile, Buffer.from(`${bootFile}\0`)],
-    // RFC 4578 2.3: the client's identifier comes back; ROMs that send it with a wrong length do not want it.
-    ...(uuid?.length === 17 && uuid[0] === 0 ? ([[OPTION.clientUuid, uuid]] as [number, Buffer][]) : []),
   ]
+  if (names.size >= MAX_NAMES) names.clear()
+  names.set(bootFile, { serverIp, options })
+  return options
 }
 
 /** EDK2 ranks offers: those of PXE servers that say "take this file" come first, an offer with a plain file name comes
  *  last but one. */
-const firstChoice = ({ options }: Packet): [number, Buffer][] =>
+const firstChoice = ({ options }: Packet): OptionRow[] =>
   isHttpBoot(options) || isIpxe(options)
     ? []
     : [
@@ -152,13 +174,13 @@ const firstChoice = ({ options }: Packet): [number, Buffer][] =>
         [OPTION.vendorSpecific, TAKE_THE_FILE],
       ]
 
-function networkOptions(subnet: SubnetSettings): [number, Buffer][] {
+function networkOptions(subnet: SubnetSettings): OptionRow[] {
   return [
     [OPTION.subnetMask, ipToBytes(subnet.mask)],
     [OPTION.broadcast, ipToBytes(subnet.broadcast)],
-    ...(subnet.router ? ([[OPTION.router, ipToBytes(subnet.router)]] as [number, Buffer][]) : []),
-    ...(subnet.dns.length > 0 ? ([[OPTION.dns, ips(subnet.dns)]] as [number, Buffer][]) : []),
-    ...(subnet.mtu ? ([[OPTION.mtu, u16(subnet.mtu)]] as [number, Buffer][]) : []),
+    ...(subnet.router ? ([[OPTION.router, ipToBytes(subnet.router)]] as const) : []),
+    ...(subnet.dns.length > 0 ? ([[OPTION.dns, ips(subnet.dns)]] as const) : []),
+    ...(subnet.mtu ? ([[OPTION.mtu, u16(subnet.mtu)]] as const) : []),
   ]
 }
 
@@ -167,8 +189,8 @@ function networkOptions(subnet: SubnetSettings): [number, Buffer][] {
 export function decideInform(request: Packet, link: Link, subnet: Subnet): Decision {
   const to = request.ciaddr
   if (!inSubnet(to, subnet) || to === link.broadcast) return { ignore: 'an inform without an address of its subnet' }
-  const options = new Map<number, Buffer>([
-    [OPTION.messageType, u8(MESSAGE.ack)],
+  const options = new OptionList([
+    typeOption('ack'),
     [OPTION.serverId, ipToBytes(link.serverId)],
     ...networkOptions(link),
   ])
@@ -177,8 +199,8 @@ export function decideInform(request: Packet, link: Link, subnet: Subnet): Decis
 }
 
 function nak(request: Packet, link: Link, why: string): Reply {
-  const options = new Map<number, Buffer>([
-    [OPTION.messageType, u8(MESSAGE.nak)],
+  const options = new OptionList([
+    typeOption('nak'),
     [OPTION.serverId, ipToBytes(link.serverId)],
     [OPTION.message, Buffer.from(why)],
   ])
@@ -198,12 +220,12 @@ function nak(request: Packet, link: Link, why: string): Reply {
 /** `own.options` becomes part of the answer. */
 export function answer(
   request: Packet,
-  own: Pick<Packet, 'yiaddr' | 'siaddr' | 'file'> & { options: Map<number, Buffer>; ciaddr?: string },
+  own: Pick<Packet, 'yiaddr' | 'siaddr' | 'file'> & { options: OptionList; ciaddr?: string },
 ): Packet {
   const { options } = own
   const relay = request.options.get(OPTION.relayInfo)
   // RFC 3046 2.2: echoed as it came, as the last option.
-  if (relay) options.set(OPTION.relayInfo, relay)
+  if (relay) options.add([OPTION.relayInfo, relay])
   const { htype, hlen, xid, flags, giaddr, chaddr } = request
   return {
     op: 2,

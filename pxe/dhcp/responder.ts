@@ -10,7 +10,7 @@ import type { Datagram, DhcpParts, Heard, KnownClient } from './owner.ts'
 import { decodePacket, encodePacket, NO_ADDRESS, packetMac, type Packet } from './packet.ts'
 import { linkOf, placeFor, placesOf, ranked, type Found, type Place } from './place.ts'
 import { decideProxy, heardAddress } from './proxy.ts'
-import { switchPortOf, type SwitchPort } from './relay.ts'
+import { switchPortOf } from './relay.ts'
 import { decideInform, decideReply, isForUs, type Decision } from './reply.ts'
 
 /** A request of a known client. */
@@ -21,9 +21,13 @@ interface Asked {
   readonly found: Found
 }
 
+const NO_PLACES: readonly Place[] = []
+const NOBODY = { ip: '', port: 0 }
+
 export class DhcpResponder {
   private readonly parts: DhcpParts
   private readonly places: readonly Place[]
+  private readonly isFixed = (ip: string): boolean => this.parts.owner.isFixed(ip)
 
   constructor(parts: DhcpParts) {
     this.parts = parts
@@ -38,7 +42,7 @@ export class DhcpResponder {
   handle(
     bytes: Buffer,
     localIp: string,
-    { from = { ip: '', port: 0 }, isBootPort = false }: Partial<Heard> = {},
+    { from = NOBODY, isBootPort = false }: Partial<Heard> = {},
   ): Datagram | undefined {
     try {
       return this.answer(decodePacket(bytes), { localIp, from, isBootPort })
@@ -62,7 +66,7 @@ export class DhcpResponder {
       // What asks the site's server for an address and boots nothing is no card that was forgotten here.
       const netboot = isNetboot(request.options)
       if (!isSites || netboot)
-        owner.event({ kind: 'unknown', mac, ...switchPortPart(request), ...(netboot ? { netboot } : {}) })
+        owner.event({ kind: 'unknown', mac, switchPort: switchPortOf(request), ...(netboot ? { netboot } : {}) })
       return undefined
     }
     const type = messageType(request.options)
@@ -110,22 +114,25 @@ export class DhcpResponder {
 
   /** An address in the first subnet of its link that has one for it. */
   private choose({ request, mac, client, found }: Asked, type: 'discover' | 'request') {
-    const { leases, owner, clock } = this.parts
+    const { leases, clock } = this.parts
     const { ciaddr } = request
     const hint = ciaddr !== NO_ADDRESS && type === 'request' ? ciaddr : ipOption(request.options, OPTION.requestedIp)
     const { fixedIp } = client
-    const places = ranked(found.places, { fixedIp, hint, held: leases.leasesOfBundle(mac) })
+    const places =
+      found.places.length === 1
+        ? found.places
+        : ranked(found.places, { fixedIp, hint, held: leases.leasesOfBundle(mac) })
     const choose = (place: Place) => {
       const choice = leases.choose(mac, {
         pool: place,
-        others: found.places.filter((other) => other !== place),
+        others: found.places.length === 1 ? NO_PLACES : found.places.filter((other) => other !== place),
         moving: type === 'discover',
-        isFixed: (address) => owner.isFixed(address),
+        isFixed: this.isFixed,
         nowMs: clock.now(),
-        ...(hint ? { hint } : {}),
-        ...(fixedIp ? { fixedIp } : {}),
+        hint,
+        fixedIp,
       })
-      return { place, ...choice }
+      return { place, ip: choice.ip, why: choice.why }
     }
     const first = choose(places[0] ?? found.places[0])
     // A fixed address is in one subnet; a request names its own.
@@ -215,18 +222,11 @@ export class DhcpResponder {
     if ('ignore' in decision) return undefined
     const { type, packet, toIp, toPort, bootFile } = decision
     // An ACK of an inform and a NAK carry no address; then it is the one that the client spoke of.
-    const spokenOf =
+    const spokenOf = () =>
       request.ciaddr !== NO_ADDRESS ? request.ciaddr : (ipOption(request.options, OPTION.requestedIp) ?? NO_ADDRESS)
-    const ip = packet.yiaddr !== NO_ADDRESS ? packet.yiaddr : spokenOf
-    this.parts.owner.event({
-      kind: 'reply',
-      mac,
-      type,
-      ip,
-      ...(bootFile ? { bootFile } : {}),
-      ...saidBy(request, mac),
-    })
-    return { bytes: encodePacket(packet), toIp, toPort, ...(type === 'ack' ? { leasedIp: ip } : {}) }
+    const ip = packet.yiaddr !== NO_ADDRESS ? packet.yiaddr : spokenOf()
+    this.parts.owner.event({ kind: 'reply', mac, type, ip, bootFile, ...saidBy(request, mac) })
+    return { bytes: encodePacket(packet), toIp, toPort, leasedIp: type === 'ack' ? ip : undefined }
   }
 
   private refuse(mac: string, why: string): undefined {
@@ -246,10 +246,5 @@ const stageOf = ({ options }: Packet): NetbootStage =>
 /** What a request says about who asks. */
 function saidBy(request: Packet, mac: string) {
   const architecture = architectureOfFirmware(clientArchs(request.options), mac)
-  return { netboot: stageOf(request), ...(architecture ? { architecture } : {}), ...switchPortPart(request) }
-}
-
-function switchPortPart(request: Packet): { switchPort?: SwitchPort } {
-  const switchPort = switchPortOf(request)
-  return switchPort ? { switchPort } : {}
+  return { netboot: stageOf(request), architecture, switchPort: switchPortOf(request) }
 }

@@ -31,7 +31,7 @@ afterAll(() => bench?.rack.down())
 test('a blank arm64 server becomes a running Debian; nothing said before that it is one', async () => {
   const image = await useDebian(bench, 'aarch64')
   const { api } = bench.conductor
-  const result = await travel({ api, rack: bench.rack, server, image, seen: newSeen() })
+  const result = await travel({ api, rack: bench.rack, server, image, seen: newSeen(), timeoutMs: 40 * 60_000 })
   expect([result.error, result.proof?.hostname]).toEqual([undefined, 'arm-1'])
   expect(result.proof?.kernel).toMatch(/arm64/)
   const node = await api.ok('GET', '/v1/nodes/arm-1')

@@ -5,19 +5,21 @@ import { describe, expect, test } from 'vitest'
 import { Outbox } from '../../conductor/boot/outbox.ts'
 import { readLines, type BootEvent, type FromBoot } from '../../conductor/boot/wire.ts'
 import { systemClock, until } from '../../kit/clock.ts'
+import { HandClock } from '../kit/hand-clock.ts'
 import { numberedMac } from './boot-clients.ts'
 
 /** A socket that takes so many lines and then says that it is full. */
 class Valve extends EventEmitter {
   room = 0
+  writes = 0
   readonly lines: FromBoot[] = []
   write(text: string): boolean {
-    this.lines.push(JSON.parse(text) as FromBoot)
-    this.room -= 1
+    const lines = text.trimEnd().split('\n')
+    this.lines.push(...lines.map((line) => JSON.parse(line) as FromBoot))
+    this.writes += 1
+    this.room -= lines.length
     return this.room > 0
   }
-  cork = () => undefined
-  uncork = () => undefined
   open(room: number) {
     this.room = room
     this.emit('drain')
@@ -30,17 +32,32 @@ const event = (n: number): BootEvent => ({ kind: 'unknown-mac', atMs: n, mac: nu
 
 describe('the way to the conductor', () => {
   test('events wait for a slow conductor up to the limit; the dropped ones are told when it reads on', () => {
-    const outbox = new Outbox({ limit: 100, clock: { ...systemClock, now: () => 7 } })
+    const clock = new HandClock(7)
+    const outbox = new Outbox({ limit: 100, clock })
     const valve = new Valve()
     valve.room = 10
     outbox.attach(valve as unknown as Socket)
     for (let n = 0; n < 1000; n += 1) outbox.push(event(n))
-    expect([valve.events.length, outbox.size]).toEqual([10, 100])
+    // A write of 64 lines found it full.
+    expect([valve.events.length, outbox.size]).toEqual([64, 100])
     valve.open(50)
-    expect([valve.events.length, outbox.size]).toEqual([60, 50])
+    expect([valve.events.length, outbox.size]).toEqual([128, 36])
     valve.open(1000)
-    expect(valve.events.map(({ atMs }) => atMs)).toEqual([...Array.from({ length: 110 }, (_, n) => n), 7])
-    expect(valve.events.at(-1)).toMatchObject({ kind: 'trouble', count: 890 })
+    clock.pass(5)
+    expect(valve.events.map(({ atMs }) => atMs)).toEqual([...Array.from({ length: 164 }, (_, n) => n), 7])
+    expect(valve.events.at(-1)).toMatchObject({ kind: 'trouble', count: 836 })
+  })
+  test('what is told within a few milliseconds goes out in one write, and nothing waits longer', () => {
+    const clock = new HandClock(0)
+    const outbox = new Outbox({ limit: 100, clock })
+    const valve = new Valve()
+    valve.room = 1000
+    outbox.attach(valve as unknown as Socket)
+    for (let n = 0; n < 10; n += 1) outbox.push(event(n))
+    clock.pass(5)
+    outbox.push(event(10))
+    clock.pass(5)
+    expect([valve.writes, valve.events.map(({ atMs }) => atMs)]).toEqual([2, Array.from({ length: 11 }, (_, n) => n)])
   })
   test('they wait while nobody is connected, and a connection that ended is written to no more', () => {
     const outbox = new Outbox({ limit: 100, clock: { ...systemClock, now: () => 7 } })

@@ -148,8 +148,10 @@ export async function travel(parts: {
   /** It boots by virtual media, and has this address in the ramdisk as in the system that is deployed; absent: it boots
    *  from the network. */
   fixedIp?: string
+  /** For each state, and for the login; absent: enough for a server of this machine's own architecture. */
+  timeoutMs?: number
 }): Promise<Result> {
-  const { api, rack, server, seen, fixedIp } = parts
+  const { api, rack, server, seen, fixedIp, timeoutMs = STATE_TIMEOUT_MS } = parts
   const phases: Record<string, number> = {}
   let lapMs = Date.now()
   const lap = (name: string) => {
@@ -167,16 +169,16 @@ export async function travel(parts: {
   seen.startedMs = Date.now()
   try {
     const node = await enroll(api, server, fixedIp ? mediaNode(server, fixedIp) : {}, parts.host?.address)
-    await provision(api, node, { target: 'manage' }, { to: 'manageable', onLook })
+    await provision(api, node, { target: 'manage' }, { to: 'manageable', timeoutMs, onLook })
     lap('bmc')
-    const inspected = await provision(api, node, { target: 'inspect' }, { to: 'manageable', onLook })
+    const inspected = await provision(api, node, { target: 'inspect' }, { to: 'manageable', timeoutMs, onLook })
     lap('inspect')
     const hello = Date.parse(inspected.driver_internal_info.rackward.milestones.hello ?? '')
     if (!Number.isNaN(hello)) {
       phases.netboot = Math.max(0, Math.round(((phases.inspect ?? 0) - (lapMs - hello) / 1000) * 10) / 10)
       phases.inspect = Math.round(((phases.inspect ?? 0) - phases.netboot) * 10) / 10
     }
-    await provision(api, node, { target: 'provide' }, { to: 'available', onLook })
+    await provision(api, node, { target: 'provide' }, { to: 'available', timeoutMs, onLook })
     lap('clean')
     await api.ok('PATCH', `/v1/nodes/${node}`, [{ op: 'add', path: '/instance_info/image_source', value: parts.image }])
     const publicKey = (await readFile(join(rack.dir, 'id_ed25519.pub'), 'utf8')).trim()
@@ -188,7 +190,7 @@ export async function travel(parts: {
         target: 'active',
         configdrive: { ...drive, ...(fixedIp ? { network_data: fixedNetwork(server.mac, fixedIp) } : {}) },
       },
-      { to: 'active', onLook },
+      { to: 'active', timeoutMs, onLook },
     )
     lap('deploy')
     const tpm = server.tpm ? ((await api.ok('GET', `/rackward/v1/nodes/${node}/tpm`)) as unknown as TpmSaid) : undefined
@@ -197,7 +199,7 @@ export async function travel(parts: {
     seen.phase = 'first boot, until a login works'
     seen.totalBytes = 0
     address = fixedIp ?? (await addressOf(api, node, server.mac))
-    const proof = await login(rack, address, server.name)
+    const proof = await login(rack, address, server.name, parts.timeoutMs)
     lap('boot')
     seen.phase = 'logged in'
     seen.endedMs = Date.now()
@@ -231,6 +233,7 @@ export async function login(
   rack: Rack,
   address: string,
   hostname: string,
+  timeoutMs = LOGIN_TIMEOUT_MS,
 ): Promise<{ hostname: string; kernel: string }> {
   const options = [
     'BatchMode=yes',
@@ -253,6 +256,6 @@ export async function login(
       const [host = '', kernel = ''] = stdout.trim().split('\n')
       return code === 0 && host === hostname && { hostname: host, kernel }
     },
-    { what: `a login at ${address} as ${hostname}`, timeoutMs: LOGIN_TIMEOUT_MS, everyMs: 500 },
+    { what: `a login at ${address} as ${hostname}`, timeoutMs, everyMs: 500 },
   )
 }
