@@ -103,9 +103,9 @@ export const architectureOfFirmware = (archs: readonly number[], mac: string): A
 /** Whether the client starts the signed ramdisk. */
 const takesUki = ({ files }: FirmwareRow): boolean => files.includes(SHIM_LOADER)
 
-/** The files for a client, best first. `signed`: its firmware is known to want a signature; the others stand behind what
- *  is signed, for what is known of the firmware may be wrong. The same array for the same question: others know it
- *  again. */
+/** The files for a client, best first. `signed`: its firmware is known to want a signature; the others stand behind
+ *  what is signed, for what is known of the firmware may be wrong. The same array for the same question: others know
+ *  it again. */
 export function filesFor(row: FirmwareRow, { signed, uki }: { signed: boolean; uki: boolean }): readonly string[] {
   const known = chosen.get(row) ?? new Map<number, readonly string[]>()
   chosen.set(row, known)
