@@ -33,7 +33,7 @@ const notIp = (ip: string) => new WireError(`${JSON.stringify(ip)} is not an IPv
 class Texts {
   private readonly high = new Uint32Array(1 << 16)
   private readonly low = new Uint32Array(1 << 16)
-  private readonly texts: string[] = new Array<string>(1 << 16).fill('')
+  private readonly texts: string[] = Array.from({ length: 1 << 16 }, () => '')
 
   of(high: number, low: number, make: (high: number, low: number) => string): string {
     const at = low & 0xffff

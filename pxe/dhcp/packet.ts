@@ -128,11 +128,12 @@ function writeAddress(bytes: Buffer, at: number, ip: string): void {
 class OptionsInPlace implements Options {
   private readonly bytes: Buffer
   /** Those that were asked for, by their place. */
-  private readonly taken: (Buffer | undefined)[]
+  private readonly taken: (Buffer | undefined)[] = []
+  private readonly count: number
 
   constructor(bytes: Buffer, count: number) {
     this.bytes = bytes
-    this.taken = new Array<Buffer | undefined>(count).fill(undefined)
+    this.count = count
   }
 
   has(code: number): boolean {
@@ -140,7 +141,7 @@ class OptionsInPlace implements Options {
   }
 
   get(code: number): Buffer | undefined {
-    for (let at: number = AT.options, place = 0; place < this.taken.length;) {
+    for (let at: number = AT.options, place = 0; place < this.count;) {
       if (this.bytes[at] === PAD) {
         at += 1
         continue
@@ -154,7 +155,7 @@ class OptionsInPlace implements Options {
   }
 
   *[Symbol.iterator](): Iterator<readonly [number, Buffer]> {
-    for (let at: number = AT.options, place = 0; place < this.taken.length; at += 1) {
+    for (let at: number = AT.options, place = 0; place < this.count; at += 1) {
       const code = this.bytes[at] as number
       if (code === PAD) continue
       const end = at + 2 + (this.bytes[at + 1] as number)
