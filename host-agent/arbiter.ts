@@ -117,8 +117,9 @@ async function openArbiter(
 
   const news = new Listeners<void>()
   const { name } = config
-  const { graceMs } = driver
-  const arbiter = new Arbiter({ name, environment, nowMs: clock.now(), graceMs, onNews: soon(context, news.emit) })
+  const { graceMs, atOnce } = driver
+  const nowMs = clock.now()
+  const arbiter = new Arbiter({ name, environment, nowMs, graceMs, atOnce, onNews: soon(context, news.emit) })
   news.add(() => arbiter.tick(clock.now()))
   return { arbiter, sessions }
 }

@@ -72,6 +72,23 @@ const NovaDriver = z.strictObject({
     ),
 })
 
+const KubernetesDriver = z
+  .strictObject({
+    kind: kind('kubernetes', 'Pods of Kubernetes, whose nodes have the names of their hosts (docs/kubernetes.md).'),
+    server: z
+      .url({ protocol: /^https$/, error: 'is no https URL: the token would travel in clear' })
+      .describe('API server, such as https://192.0.2.10:6443.'),
+    caFile: File.optional().describe('CA certificates (PEM) of the API server. Absent: those of the system.'),
+    tokenFile: File.optional().describe('File of mode 0600 with a token; read again for each request.'),
+    certFile: File.optional().describe('Certificate (PEM) of the client, instead of a token.'),
+    keyFile: File.optional().describe('File of mode 0600 with the key of that certificate.'),
+  })
+  .refine(
+    ({ tokenFile, certFile, keyFile }) =>
+      tokenFile === undefined ? certFile !== undefined && keyFile !== undefined : !certFile && !keyFile,
+    'needs tokenFile, or certFile and keyFile',
+  )
+
 const Driver = z.discriminatedUnion('kind', [
   z.strictObject({ kind: kind('none', 'Hosts are watched and fenced; no instance is moved.') }),
   z.strictObject({
@@ -80,6 +97,7 @@ const Driver = z.discriminatedUnion('kind', [
   }),
   LibvirtDriver,
   NovaDriver,
+  KubernetesDriver,
 ])
 
 const Guests = z.discriminatedUnion('kind', [

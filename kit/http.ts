@@ -15,6 +15,11 @@ export interface HttpRequest {
   /** Ends the request, its answer included: a deadline. */
   readonly signal: AbortSignal
   readonly ca?: string | undefined
+  /** A certificate of the client and its key, as PEM. */
+  readonly cert?: string | undefined
+  readonly key?: string | undefined
+  /** A larger answer fails; absent: 256 MiB. */
+  readonly maxBytes?: number
   /** The status alone matters. */
   readonly ignoreBody?: boolean
 }
@@ -35,7 +40,8 @@ export const http: Http = (ask) =>
   new Promise((resolve, reject) => {
     const url = new URL(ask.url)
     const isTls = url.protocol === 'https:'
-    const { method, signal, ca } = ask
+    const { method, signal, ca, cert, key, maxBytes = MAX_ANSWER_BYTES } = ask
+    const tls = { ...(ca ? { ca } : {}), ...(cert && key ? { cert, key } : {}) }
     const text = ask.text ?? (ask.body === undefined ? undefined : JSON.stringify(ask.body))
     const headers = { accept: 'application/json', ...(text === undefined ? {} : jsonHeaders(text)), ...ask.headers }
     let connected = false
@@ -44,7 +50,7 @@ export const http: Http = (ask) =>
       reject(new Fault(code, `${method} ${url.origin}${url.pathname}: ${error.message}`, { cause: error }))
     }
 
-    const request = (isTls ? httpsRequest : httpRequest)(url, { method, headers, signal, ...(ca ? { ca } : {}) })
+    const request = (isTls ? httpsRequest : httpRequest)(url, { method, headers, signal, ...tls })
     request.on('socket', (socket) => {
       // A socket that was kept alive is connected already, and emits no event.
       if (socket.connecting) socket.once(isTls ? 'secureConnect' : 'connect', () => (connected = true))
@@ -54,7 +60,8 @@ export const http: Http = (ask) =>
     request.on('response', (response) => {
       const done = (body: unknown) => resolve({ status: response.statusCode ?? 0, headers: response.headers, body })
       response.on('error', failed)
-      if (!ask.ignoreBody) return gatherText(response, (body) => done(body === '' ? undefined : parsedOr(body, body)))
+      if (!ask.ignoreBody)
+        return gatherText(response, maxBytes, (body) => done(body === '' ? undefined : parsedOr(body, body)))
       response.resume()
       response.on('end', () => done(undefined))
     })
@@ -66,12 +73,12 @@ const jsonHeaders = (text: string) => ({
   'content-length': Buffer.byteLength(text),
 })
 
-function gatherText(response: IncomingMessage, done: (text: string) => void): void {
+function gatherText(response: IncomingMessage, maxBytes: number, done: (text: string) => void): void {
   const chunks: Buffer[] = []
   let sizeBytes = 0
   response.on('data', (chunk: Buffer) => {
     sizeBytes += chunk.length
-    if (sizeBytes > MAX_ANSWER_BYTES) response.destroy(new Error(`the answer has more than ${MAX_ANSWER_BYTES} bytes`))
+    if (sizeBytes > maxBytes) response.destroy(new Error(`the answer has more than ${maxBytes} bytes`))
     else chunks.push(chunk)
   })
   response.on('end', () => done(Buffer.concat(chunks).toString()))

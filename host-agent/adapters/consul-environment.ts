@@ -193,10 +193,10 @@ async function callDriver(driver: Driver, call: DriverCall, signal: AbortSignal)
     case 'list':
       return { ok: true, listing: await driver.list(call.host, signal) }
     case 'prepare':
-      await driver.prepare(call.host, call.why, signal)
+      await driver.prepare(call.host, call, signal)
       return { ok: true, done: true }
     case 'locate':
-      return { ok: true, where: await driver.locate(call.host, call.instances, signal) }
+      return { ok: true, where: await driver.locate(call.host, call, signal) }
     case 'start':
       return { ok: true, started: await driver.start(call.order, signal) }
     case 'migrate':

@@ -105,5 +105,6 @@ const evacuationView = (known: Known): EvacuationView => ({
   targets: targetsOnce(known),
   limits: known.view.limits,
   graceMs: known.graceMs,
+  atOnce: known.atOnce,
   guards: known.intentGuards,
 })

@@ -39,6 +39,8 @@ export interface Known {
   readonly intentGuards: IntentGuards
   /** How long a request for a move with an unknown outcome may leave no trace. */
   readonly graceMs: number
+  /** Most moves of one host at once; undefined: as the plan has it. */
+  readonly atOnce: number | undefined
 }
 
 export const leaseLeftMs = ({ lease, nowMs }: Pick<Known, 'lease' | 'nowMs'>): number =>

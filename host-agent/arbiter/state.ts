@@ -28,6 +28,8 @@ export interface ArbiterOptions {
   readonly quiesceMs?: number
   /** The driver's: how long a request of unknown outcome may leave no trace. */
   readonly graceMs?: number
+  /** Most moves of one host at once. */
+  readonly atOnce?: number | undefined
   /** Something was stored or answered: a tick would find more than the last one. Never calls back into the arbiter
    *  itself. */
   readonly onNews?: () => void
@@ -44,6 +46,7 @@ export class ArbiterState {
   readonly fenceGuards: FenceGuards
   readonly intentGuards: IntentGuards
   readonly graceMs: number
+  readonly atOnce: number | undefined
   readonly quiesceMs: number
   readonly onNews: () => void
   lease: Lease | undefined
@@ -82,6 +85,7 @@ export class ArbiterState {
     this.fenceGuards = options.fenceGuards ?? FENCE_GUARDS
     this.intentGuards = options.intentGuards ?? INTENT_GUARDS
     this.graceMs = options.graceMs ?? 0
+    this.atOnce = options.atOnce
     this.quiesceMs = options.quiesceMs ?? LEADER_COMMAND_MS
     this.onNews = options.onNews ?? (() => undefined)
   }
@@ -146,6 +150,7 @@ export class ArbiterState {
       fenceGuards: this.fenceGuards,
       intentGuards: this.intentGuards,
       graceMs: this.graceMs,
+      atOnce: this.atOnce,
     }
   }
 

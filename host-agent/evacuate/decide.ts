@@ -9,7 +9,7 @@ import type { EvacuationEffect } from './effects.ts'
 import type { Instance, Listing } from './instances.ts'
 import { isOpen, stepIntent, TRIES, type IntentFacts, type IntentGuards } from './intents.ts'
 import { requestOf, type EvacuationKnowledge } from './knowledge.ts'
-import { intentsFor, placesFor, type Target } from './plan.ts'
+import { intentsFor, PLAN_LIMITS, placesFor, type Target } from './plan.ts'
 
 type EvacuationDecision = Decision<EvacuationEffect>
 
@@ -34,6 +34,8 @@ export interface EvacuationView {
   readonly limits: { readonly hops: number; readonly hopWindowMs: number }
   /** How long a request of unknown outcome may leave no trace. */
   readonly graceMs: number
+  /** Most moves of one host at once; undefined: as the plan has it. */
+  readonly atOnce: number | undefined
   readonly guards: IntentGuards
 }
 
@@ -68,11 +70,11 @@ export function listInstances(
   known: EvacuationKnowledge,
   view: EvacuationView,
 ): EvacuationDecision[] {
-  const { host } = incident
+  const { host, bootId } = incident
   if (known.listing) return storeIntents(incident, known.listing, view)
   if (known.busy || view.nowMs - known.triedMs < LIST_EVERY_MS) return []
   const why = `fenced by Rackward: ${incident.proof?.says ?? ''}`
-  return [{ effects: [known.prepared ? { do: 'list', host } : { do: 'prepare', host, why }] }]
+  return [{ effects: [known.prepared ? { do: 'list', host } : { do: 'prepare', host, why, bootId }] }]
 }
 
 function storeIntents(
@@ -104,7 +106,7 @@ export function moveInstances(
 ): EvacuationDecision[] {
   const kept = view.cluster.intentsOf(incident.id)
   const intents = kept.map(({ value }) => value)
-  const places = placesFor(intents, view.targets())
+  const places = placesFor(intents, view.targets(), { ...PLAN_LIMITS, inFlight: view.atOnce ?? PLAN_LIMITS.inFlight })
   const decisions: EvacuationDecision[] = []
   let mustLook = intents.some(isOpen)
   for (const one of kept) {
@@ -120,12 +122,17 @@ export function moveInstances(
   }
 
   if (mustLook && !known.busy && view.nowMs - known.locatedMs >= LOCATE_EVERY_MS)
-    decisions.push({ effects: [{ do: 'locate', host: incident.host, instances: unfinished(intents) }] })
+    decisions.push({
+      effects: [{ do: 'locate', host: incident.host, instances: unfinished(intents), arrived: arrivedOf(intents) }],
+    })
   return decisions
 }
 
 const unfinished = (intents: readonly Intent[]): string[] =>
   intents.flatMap(({ instance, state }) => (state === 'CONFIRMED' || state === 'SKIPPED' ? [] : [instance]))
+
+const arrivedOf = (intents: readonly Intent[]): string[] =>
+  intents.flatMap(({ instance, state }) => (state === 'CONFIRMED' ? [instance] : []))
 
 function intentFacts(
   { value: intent, stateMs }: Versioned<Intent>,

@@ -18,9 +18,15 @@ import type { DrainKnowledge, EvacuationKnowledge, RequestKnowledge } from './kn
 
 /** Of an incident. */
 export type EvacuationEffect =
-  | { readonly do: 'prepare'; readonly host: string; readonly why: string }
+  | { readonly do: 'prepare'; readonly host: string; readonly why: string; readonly bootId: string | null }
   | { readonly do: 'list'; readonly host: string }
-  | { readonly do: 'locate'; readonly host: string; readonly instances: readonly string[] }
+  | {
+      readonly do: 'locate'
+      readonly host: string
+      readonly instances: readonly string[]
+      /** Those of the host that have arrived elsewhere. */
+      readonly arrived: readonly string[]
+    }
   /** Must not be done twice. The attempt is stored, and the lease is looked at once more at the moment of sending. */
   | { readonly do: 'start'; readonly host: string; readonly intent: Intent }
   | { readonly do: 'readmit'; readonly host: string; readonly step: 'clean' | 'enable' }
@@ -34,8 +40,14 @@ export type DrainEffect =
 export type DriverCall =
   | { readonly call: 'survey' }
   | { readonly call: 'list'; readonly host: string }
-  | { readonly call: 'prepare'; readonly host: string; readonly why: string }
-  | { readonly call: 'locate'; readonly host: string; readonly instances: readonly string[] }
+  /** `bootId`: of the boot that died; null: nobody heard it. */
+  | { readonly call: 'prepare'; readonly host: string; readonly why: string; readonly bootId: string | null }
+  | {
+      readonly call: 'locate'
+      readonly host: string
+      readonly instances: readonly string[]
+      readonly arrived: readonly string[]
+    }
   | { readonly call: 'start'; readonly order: MoveRequest }
   /** Moves an instance off a host that lives. */
   | { readonly call: 'migrate'; readonly order: MigrationRequest }
@@ -71,11 +83,17 @@ export function driverCallOf(
   const { host } = effect
   switch (effect.do) {
     case 'prepare':
-      return { call: { call: 'prepare', host, why: effect.why }, withinMs: LEADER_COMMAND_MS }
+      return {
+        call: { call: 'prepare', host, why: effect.why, bootId: effect.bootId },
+        withinMs: LEADER_COMMAND_MS,
+      }
     case 'list':
       return { call: { call: 'list', host }, withinMs: LEADER_COMMAND_MS }
     case 'locate':
-      return { call: { call: 'locate', host, instances: effect.instances }, withinMs: LEADER_COMMAND_MS }
+      return {
+        call: { call: 'locate', host, instances: effect.instances, arrived: effect.arrived },
+        withinMs: LEADER_COMMAND_MS,
+      }
     case 'start':
       return { call: { call: 'start', order: moveRequestOf(effect.intent, cluster) }, withinMs: LEADER_COMMAND_MS }
     case 'readmit':

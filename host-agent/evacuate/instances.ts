@@ -65,6 +65,20 @@ export interface RestartRequest {
   readonly step: 'stop' | 'start'
 }
 
+/** What is told of a host that is proven down. */
+export interface Death {
+  readonly why: string
+  /** Of the boot that died; null: nobody heard it. */
+  readonly bootId: string | null
+}
+
+/** Which instances of a dead host are looked for. */
+export interface Sought {
+  readonly instances: readonly string[]
+  /** Those of the host that were found elsewhere before. */
+  readonly arrived: readonly string[]
+}
+
 /** What is known of all hosts before any fails. */
 export interface Inventory {
   readonly instances: Readonly<Record<string, readonly Instance[]>>

@@ -34,7 +34,7 @@ export class Cloud {
     survey: async () => ({ instances: {} }),
     list: async (host) => ({ complete: true, instances: this.of(host) }),
     prepare: async () => undefined,
-    locate: async (host, ids) =>
+    locate: async (host, { instances: ids }) =>
       new Map(
         ids.map((id) => {
           const now = this.at.get(id) ?? host

@@ -174,7 +174,10 @@ describe('a live migration of a domain', () => {
       return 1
     }
     await expect(driver().migrate(order, signal)).rejects.toThrow()
-    expect((await driver().locate('h1', [ID], signal)).get(ID)).toMatchObject({ at: 'moved', to: 'h2' })
+    expect((await driver().locate('h1', { instances: [ID], arrived: [] }, signal)).get(ID)).toMatchObject({
+      at: 'moved',
+      to: 'h2',
+    })
     expect(await driver().start({ ...order, target: 'h3', token: 't/1', down: ['h1'] }, signal)).toMatchObject({
       got: 'refused',
     })
@@ -187,7 +190,7 @@ describe('a live migration of a domain', () => {
       return 1
     }
     await expect(driver().migrate(order, signal)).rejects.toThrow()
-    expect((await driver().locate('h1', [ID], signal)).get(ID)).toEqual({ at: 'source' })
+    expect((await driver().locate('h1', { instances: [ID], arrived: [] }, signal)).get(ID)).toEqual({ at: 'source' })
     expect(await driver().start({ ...order, target: 'h3', token: 't/1', down: ['h1'] }, signal)).toMatchObject({
       got: 'accepted',
     })
@@ -201,7 +204,10 @@ describe('a live migration of a domain', () => {
       return 1
     }
     await expect(driver().migrate(order, signal)).rejects.toThrow()
-    expect((await driver().locate('h1', [ID], signal)).get(ID)).toMatchObject({ at: 'moving', to: 'h2' })
+    expect((await driver().locate('h1', { instances: [ID], arrived: [] }, signal)).get(ID)).toMatchObject({
+      at: 'moving',
+      to: 'h2',
+    })
     const anew = { ...order, target: 'h3', token: 't/1' }
     expect(await driver().start({ ...anew, down: ['h1'] }, signal)).toMatchObject({ got: 'refused', final: false })
     expect(states).toEqual({ h3: 'absent' })

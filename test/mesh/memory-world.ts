@@ -65,6 +65,7 @@ export class MemoryMesh {
       environment,
       nowMs: monotonicClock.now() - 60_000,
       graceMs: driver.graceMs,
+      atOnce: driver.atOnce,
       quiesceMs: 0,
     })
     this.set(KEYS.policy, { ...FIRST_POLICY, armed: true, limits: { fenceShare: 1, fenceCap: 100 } })
@@ -114,6 +115,15 @@ export class MemoryMesh {
 
   stop(): void {
     this.stopped = true
+  }
+
+  /** Once the arbiter knows which boot of the host is running. */
+  heard(host: string): Promise<unknown> {
+    return until(() => this.core.known(monotonicClock.now()).view.evidence.bootOf(host), {
+      what: `a heartbeat of ${host}`,
+      timeoutMs: 10_000,
+      everyMs: 20,
+    })
   }
 
   set(key: string, value: unknown): void {

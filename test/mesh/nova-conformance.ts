@@ -72,11 +72,17 @@ export function novaConformance(
     let driver: NovaDriver
     const signal = () => AbortSignal.timeout(patienceMs)
     const settled = (host: string, ids: readonly string[], at: string) =>
-      until(async () => [...(await driver.locate(host, ids, signal())).values()].every((one) => one.at === at), {
-        what: `${ids.length} servers to be ${at}`,
-        timeoutMs: patienceMs,
-        everyMs: 200,
-      })
+      until(
+        async () =>
+          [...(await driver.locate(host, { instances: ids, arrived: [] }, signal())).values()].every(
+            (one) => one.at === at,
+          ),
+        {
+          what: `${ids.length} servers to be ${at}`,
+          timeoutMs: patienceMs,
+          everyMs: 200,
+        },
+      )
 
     beforeAll(async () => {
       const started = await start()
@@ -136,12 +142,17 @@ export function novaConformance(
         const [id] = (await nova.seed(first, 1)) as [string]
         const order = { instance: id, source: first, target: null, token: 't', down: [] }
         expect(await driver.start(order, signal())).toMatchObject({ got: 'refused', final: false })
-        expect((await driver.locate(first, [id], signal())).get(id)).toEqual({ at: 'source' })
-        await nova.remove([id])
-        await until(async () => (await driver.locate(first, [id], signal())).get(id)?.at === 'gone', {
-          what: 'the server to be gone',
-          timeoutMs: patienceMs,
+        expect((await driver.locate(first, { instances: [id], arrived: [] }, signal())).get(id)).toEqual({
+          at: 'source',
         })
+        await nova.remove([id])
+        await until(
+          async () => (await driver.locate(first, { instances: [id], arrived: [] }, signal())).get(id)?.at === 'gone',
+          {
+            what: 'the server to be gone',
+            timeoutMs: patienceMs,
+          },
+        )
         expect(await driver.start(order, signal())).toMatchObject({ got: 'refused', final: true })
       },
     )
@@ -160,7 +171,8 @@ export function novaConformance(
           await mesh.fence(first, patienceMs * 2)
           expect(mesh.intents().filter(({ state }) => state !== 'CONFIRMED')).toEqual([])
           expect(mesh.intents().map(({ attempt }) => attempt)).toEqual([1, 1, 1, 1])
-          for (const where of (await driver.locate(first, ids, signal())).values()) expect(where.at).toBe('moved')
+          for (const where of (await driver.locate(first, { instances: ids, arrived: [] }, signal())).values())
+            expect(where.at).toBe('moved')
         } finally {
           mesh.stop()
         }
@@ -181,8 +193,8 @@ export function novaConformance(
       const [first, second, third] = nova.hosts
       const [id] = (await nova.seed(first, 1)) as [string]
       await nova.kill(first)
-      await driver.prepare(first, 'a test', signal())
-      await driver.prepare(first, 'a test', signal())
+      await driver.prepare(first, { why: 'a test', bootId: null }, signal())
+      await driver.prepare(first, { why: 'a test', bootId: null }, signal())
       await nova.setEnabled(second, false)
       await nova.setEnabled(third, false)
       const order = { instance: id, source: first, target: null, token: 't', down: [] }

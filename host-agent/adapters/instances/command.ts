@@ -7,12 +7,14 @@ import { parsedOr } from '../../../kit/json.ts'
 import type { Run } from '../../../kit/run.ts'
 import type { Driver } from './driver.ts'
 import type {
+  Death,
   Listing,
   MigrationRequest,
   MoveRequest,
   Started,
   Inventory,
   RestartRequest,
+  Sought,
   StepTaken,
   Whereabouts,
 } from '../../evacuate/instances.ts'
@@ -83,11 +85,11 @@ export class CommandDriver implements Driver {
     return { complete, instances: instances.map(instanceOf) }
   }
 
-  async prepare(host: string, why: string, signal: AbortSignal): Promise<void> {
+  async prepare(host: string, { why }: Death, signal: AbortSignal): Promise<void> {
     await this.ask(z.object({}), { call: 'prepare', host, why }, signal)
   }
 
-  async locate(host: string, instances: readonly string[], signal: AbortSignal): Promise<Map<string, Whereabouts>> {
+  async locate(host: string, { instances }: Sought, signal: AbortSignal): Promise<Map<string, Whereabouts>> {
     const { where } = await this.ask(WhereShape, { call: 'locate', host, instances }, signal)
     return new Map(Object.entries(where))
   }

@@ -12,6 +12,7 @@ import type {
   Started,
   Inventory,
   RestartRequest,
+  Sought,
   StepTaken,
   Whereabouts,
 } from '../../evacuate/instances.ts'
@@ -62,7 +63,7 @@ export class LibvirtDriver implements Driver {
   /** Nobody needs to be told: ownership is in the records. */
   async prepare(): Promise<void> {}
 
-  async locate(host: string, instances: readonly string[], signal: AbortSignal): Promise<Map<string, Whereabouts>> {
+  async locate(host: string, { instances }: Sought, signal: AbortSignal): Promise<Map<string, Whereabouts>> {
     return new Map(await Promise.all(instances.map(async (id) => [id, await this.whereIs(id, host, signal)] as const)))
   }
 

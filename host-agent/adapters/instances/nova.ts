@@ -3,12 +3,14 @@
  *  2023.1 checks no task state), hence `locate` before every `start`. */
 import { Fault } from '../../../kit/fault.ts'
 import type {
+  Death,
   Instance,
   Inventory,
   Listing,
   MigrationRequest,
   MoveRequest,
   RestartRequest,
+  Sought,
   Started,
   StepTaken,
   Whereabouts,
@@ -73,14 +75,14 @@ export class NovaDriver implements Driver {
     return { complete, instances: servers.map((server) => this.instanceOf(server)) }
   }
 
-  async prepare(host: string, why: string, signal: AbortSignal): Promise<void> {
+  async prepare(host: string, { why }: Death, signal: AbortSignal): Promise<void> {
     const service = await this.nova.service(host, signal)
     if (service.forced_down && service.status === 'disabled') return
     const body = { forced_down: true, status: 'disabled', disabled_reason: why.slice(0, 255) }
     await this.nova.expect(200, { method: 'PUT', path: `/os-services/${service.id}`, body, signal })
   }
 
-  async locate(host: string, instances: readonly string[], signal: AbortSignal): Promise<Map<string, Whereabouts>> {
+  async locate(host: string, { instances }: Sought, signal: AbortSignal): Promise<Map<string, Whereabouts>> {
     const newest = newestByInstance(await this.nova.migrations(host, 'evacuation', signal))
     let live: Promise<NovaMigration[]> | undefined
     const liveTarget = async (id: string) => {
