@@ -72,9 +72,12 @@ export function greeting(place: Place, me: Me, nowMs: number): Finding[] {
 /** A conductor that is not ready answers 503, with the reasons. */
 async function readiness(api: Api): Promise<Finding[]> {
   const ready = await api.ask('GET', '/readyz').catch((error: Error) => error)
-  return ready instanceof Error
-    ? [bad('ready', ready.message, 'journalctl -u rackward-conductor on its machine')]
-    : recordFindings((ready.damaged as string[] | undefined) ?? [])
+  if (ready instanceof Error) return [bad('ready', ready.message, 'journalctl -u rackward-conductor on its machine')]
+  const { damaged = [], warnings = [] } = ready as { damaged?: string[]; warnings?: string[] }
+  return [
+    ...warnings.map((text) => warn('ready', text, 'journalctl -u rackward-conductor on its machine')),
+    ...recordFindings(damaged),
+  ]
 }
 
 async function nodeFindings(api: Api): Promise<Finding[]> {

@@ -19,9 +19,12 @@ export type CliErrorKind = keyof typeof STATUSES
 
 export class CliError extends Error {
   readonly kind: CliErrorKind
+  /** Of the answer, where the server said no. */
+  readonly httpStatus: number | undefined
 
-  constructor(kind: CliErrorKind, message: string) {
+  constructor(kind: CliErrorKind, message: string, httpStatus?: number) {
     super(message)
     this.kind = kind
+    this.httpStatus = httpStatus
   }
 }

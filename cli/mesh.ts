@@ -11,6 +11,12 @@ export interface OutputOptions {
   readonly output?: string
 }
 
+interface HoldOptions {
+  readonly why?: string
+  /** Takes the place of a hold with another reason. */
+  readonly replace?: boolean
+}
+
 interface PolicyOptions extends OutputOptions {
   readonly levels?: string
   readonly agentLost?: string
@@ -82,7 +88,7 @@ export class MeshCommands {
     await show(shown, formatOf(options.output), () => policyText(shown))
   }
 
-  async maintenance(wanted: string, host: string, options: { why?: string; for?: string }): Promise<void> {
+  async maintenance(wanted: string, host: string, options: HoldOptions & { for?: string }): Promise<void> {
     if (wanted === 'off') {
       await this.api.ask('DELETE', `${pathOf(host)}/hold`)
       return print(`${host} is watched again`)
@@ -90,14 +96,13 @@ export class MeshCommands {
 
     if (wanted !== 'on') throw new CliError('usage', `maintenance ${wanted}: use on or off`)
     const seconds = options.for === undefined ? null : secondsOf(options.for)
-    const hold = { kind: 'maintenance', why: options.why ?? 'maintenance', seconds }
-    await this.api.ask('PUT', `${pathOf(host)}/hold`, hold)
+    await this.hold(host, { kind: 'maintenance', why: options.why ?? 'maintenance', seconds }, options)
     const time = seconds === null ? ' until it is ended' : ` for ${options.for}`
     print(`${host} is in maintenance${time}: it is not fenced`)
   }
 
-  async drain(host: string, options: { why?: string; wait?: boolean | string }): Promise<void> {
-    await this.api.ask('PUT', `${pathOf(host)}/hold`, { kind: 'drain', why: options.why ?? 'drain' })
+  async drain(host: string, options: HoldOptions & { wait?: boolean | string }): Promise<void> {
+    await this.hold(host, { kind: 'drain', why: options.why ?? 'drain' }, options)
     if (options.wait === undefined || options.wait === false)
       return print(`${host} is being emptied; it is in maintenance when it is empty: rackward mesh explain ${host}`)
 
@@ -113,6 +118,16 @@ export class MeshCommands {
       )
     })
     print(`${host} runs no instances and is in maintenance; back into service: rackward mesh maintenance off ${host}`)
+  }
+
+  /** The hold of another is not ended by accident: it may be what keeps the host from being fenced. */
+  private async hold(host: string, hold: Readonly<Record<string, unknown>>, { replace }: HoldOptions): Promise<void> {
+    try {
+      await this.api.ask('PUT', `${pathOf(host)}/hold`, replace ? hold : { ...hold, unless_held: true })
+    } catch (error) {
+      if (!(error instanceof CliError) || error.httpStatus !== 409) throw error
+      throw new CliError('refused', `${error.message}; --replace puts this in its place`, error.httpStatus)
+    }
   }
 
   async fence(host: string, options: { confirm?: string }): Promise<void> {

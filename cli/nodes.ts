@@ -129,7 +129,7 @@ export async function verb(target: string, idents: readonly string[], options: V
   const failures: string[] = []
   for (const ident of idents) {
     try {
-      const patch = imagePatch(options)
+      const patch = await imagePatch(api, ident, options)
       if (patch.length > 0) await api.ask('PATCH', `/v1/nodes/${enc(ident)}`, patch)
       await api.ask('PUT', `/v1/nodes/${enc(ident)}/states/provision`, body)
       sent.push(ident)
@@ -156,10 +156,22 @@ export function waitMsOf(wait: boolean | string | undefined): number | undefined
   return seconds * 1000
 }
 
-const imagePatch = ({ image, checksum }: VerbOptions) => [
-  ...(image === undefined ? [] : [{ op: 'add', path: '/instance_info/image_source', value: image }]),
-  ...(checksum === undefined ? [] : [{ op: 'add', path: '/instance_info/image_checksum', value: checksum }]),
-]
+const CHECKSUM_FIELDS = ['image_checksum', 'image_os_hash_value', 'image_os_hash_algo']
+
+/** The checksum of the image before would stand against another image, or win over the one that is given. */
+async function imagePatch(api: Api, ident: string, { image, checksum }: VerbOptions) {
+  if (image === undefined && checksum === undefined) return []
+  const { instance_info: now } = (await api.ask('GET', `/v1/nodes/${enc(ident)}?fields=instance_info`)) as {
+    instance_info?: Readonly<Record<string, unknown>>
+  }
+  const isSame = checksum === undefined && image === now?.image_source
+  const old = CHECKSUM_FIELDS.filter((name) => !isSame && now?.[name] !== undefined)
+  return [
+    ...old.map((name) => ({ op: 'remove', path: `/instance_info/${name}` })),
+    ...(image === undefined ? [] : [{ op: 'add', path: '/instance_info/image_source', value: image }]),
+    ...(checksum === undefined ? [] : [{ op: 'add', path: '/instance_info/image_checksum', value: checksum }]),
+  ]
+}
 
 async function bodyOf(target: string, options: VerbOptions): Promise<Record<string, unknown>> {
   const kind = target === 'service' ? 'service_steps' : 'clean_steps'

@@ -215,8 +215,9 @@ export function refusal(status: number, answer: unknown): CliError {
     return new CliError(
       'denied',
       `${plain} (set RACKWARD_USER and RACKWARD_PASSWORD, or name a cloud of clouds.yaml with --cloud)`,
+      status,
     )
-  if (status === 403) return new CliError('denied', plain)
-  if (status === 404) return new CliError('missing', plain)
-  return new CliError(status < 500 ? 'refused' : 'failed', plain)
+  if (status === 403) return new CliError('denied', plain, status)
+  if (status === 404) return new CliError('missing', plain, status)
+  return new CliError(status < 500 ? 'refused' : 'failed', plain, status)
 }

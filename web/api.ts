@@ -37,16 +37,69 @@ export interface LiveNews {
   readonly mesh?: MeshNews
 }
 
+interface SeenPort {
+  readonly uuid: string
+  readonly address: string
+  readonly card: string | null
+  readonly switch_port: {
+    readonly circuit_id: string | null
+    readonly remote_id: string | null
+    readonly relay: string | null
+  } | null
+  readonly loader: { readonly file: string; readonly worked: boolean; readonly silent: readonly string[] } | null
+}
+
+/** What `rackward node explain` says. */
 export interface Account {
   readonly description: string
   readonly waits_for: string
   readonly since: string
   readonly deadline: string | null
-  readonly lock: { readonly holder: string; readonly reason: string } | null
-  readonly usual: { readonly median_seconds: number | null; readonly p95_seconds: number | null } | null
+  readonly lock: {
+    readonly holder: string
+    readonly reason: string
+    readonly pending_effects: readonly string[]
+    readonly tries: number
+  } | null
   readonly left_seconds?: number | null
   readonly seen: readonly { readonly what: string; readonly at: string; readonly detail: string }[]
+  readonly ports: readonly SeenPort[]
+  readonly drift: readonly {
+    readonly what: string
+    readonly name: string
+    readonly applied: string
+    readonly now: string | null
+    readonly since: string | null
+  }[]
+  readonly erased: {
+    readonly at: string
+    readonly step: string
+    readonly disks: readonly {
+      readonly disk: string
+      readonly serial?: string | null
+      readonly description: string
+    }[]
+  } | null
   readonly causes: readonly { readonly cause: string; readonly evidence: readonly string[]; readonly remedy: string }[]
+}
+
+export interface TpmView {
+  /** Of the node: `driver_info/tpm`. */
+  readonly mode: 'off' | 'observe' | 'require'
+  readonly ek: string | null
+  readonly ek_since: string | null
+  /** Of the last boot of the ramdisk. */
+  readonly proof: {
+    readonly at: string
+    readonly present: boolean
+    readonly verdict: 'proved' | 'partial' | 'failed'
+    readonly by: 'grub' | 'uki' | null
+    readonly fault: { readonly code: string; readonly description: string; readonly remedy: string } | null
+    readonly detail: string | null
+    readonly ek: string | null
+    readonly secure_boot: boolean | null
+    readonly changed: readonly string[]
+  } | null
 }
 
 export const LINKS = '/rackward/v1/links'

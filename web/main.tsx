@@ -3,6 +3,7 @@ import { render } from 'preact'
 import { begin, startClock } from './live.ts'
 import { Arbiters } from './pages/arbiters.tsx'
 import { Events } from './pages/events.tsx'
+import { HooksPage } from './pages/hooks.tsx'
 import { Host } from './pages/host.tsx'
 import { Images } from './pages/images.tsx'
 import { Incident } from './pages/incident.tsx'
@@ -13,6 +14,7 @@ import { Mesh } from './pages/mesh.tsx'
 import { Node } from './pages/node.tsx'
 import { Nodes } from './pages/nodes.tsx'
 import { Racks } from './pages/racks.tsx'
+import { Rollout, Rollouts } from './pages/rollouts.tsx'
 import { Head } from './parts/head.tsx'
 import { Palette } from './parts/palette.tsx'
 import { decoded, Link, path } from './router.tsx'
@@ -28,7 +30,9 @@ function Page() {
   if (first === 'incidents')
     return second === undefined ? <Incidents /> : <Incident id={decoded(second)} key={second} />
   if (first === 'events') return <Events />
+  if (first === 'hooks') return <HooksPage />
   if (first === 'links') return <Links />
+  if (first === 'rollouts') return second === undefined ? <Rollouts /> : <Rollout id={decoded(second)} key={second} />
   if (first === 'images') return <Images />
   return (
     <div class="empty card">

@@ -18,10 +18,27 @@ export interface Notices {
   readonly pages: readonly { readonly at: string; readonly host: string | null; readonly message: string }[]
 }
 
+/** What is likely wrong; of an incident, when it was named. */
+export interface Cause {
+  readonly code: string
+  readonly cause: string
+  readonly evidence: readonly string[]
+  readonly remedy: string
+  readonly named_at?: string
+}
+
+/** A failure without an incident; `to` null: it lasts. */
+export interface Episode {
+  readonly from: string
+  readonly to: string | null
+  readonly causes: readonly Cause[]
+}
+
 export interface MeshHost {
   readonly name: string
   readonly state: string
   readonly message: string
+  readonly likely_cause?: string | null
   readonly rack: string | null
   readonly planes: Readonly<Record<Plane, PlaneState>> | null
   readonly has_planes?: readonly string[]
@@ -68,6 +85,8 @@ export interface Mesh {
     readonly api?: string | null
   }[]
   readonly hosts: readonly MeshHost[]
+  /** Of the mesh as a whole, the newest first. */
+  readonly troubles?: readonly Episode[]
   readonly unreadable_keys: readonly string[]
 }
 
@@ -100,6 +119,9 @@ export interface HostAccount extends MeshHost {
     readonly fault: string | null
     readonly reads: readonly { readonly power: string; readonly age_seconds: number }[]
   } | null
+  readonly causes?: readonly Cause[]
+  readonly troubles?: readonly Episode[]
+  readonly mesh_troubles?: readonly Episode[]
   readonly observers?: readonly {
     readonly plane: string
     readonly silent: readonly string[]
@@ -126,6 +148,7 @@ export interface Incident {
   readonly state: string
   readonly cause: string
   readonly reason: string
+  readonly causes?: readonly Cause[]
   readonly proof: { readonly level: string; readonly message: string; readonly at: string } | null
   readonly attested: { readonly requested_by: string; readonly at: string } | null
   readonly off_commands: number

@@ -27,6 +27,7 @@ export function decoded(part: string): string {
 
 export const nodePath = (uuid: string): string => `/nodes/${encodeURIComponent(uuid)}`
 export const hostAddress = (host: string): string => `/mesh/${encodeURIComponent(host)}`
+export const rolloutAddress = (id: string): string => `/rollouts/${encodeURIComponent(id)}`
 export const incidentAddress = (id: string): string => `/incidents/${encodeURIComponent(id)}`
 
 interface LinkProps {

@@ -104,6 +104,8 @@ function policyCommands(mesh: Command): void {
   ).action(async (options) => (await meshApi(options)).policy(options))
 }
 
+const REPLACE = 'also when the host is held for another reason, which ends'
+
 function hostCommands(mesh: Command): void {
   onServer(
     mesh
@@ -112,6 +114,7 @@ function hostCommands(mesh: Command): void {
       .argument('<host>')
       .option('--why <text>', 'for the record')
       .option('--for <time>', 'such as 30m or 2h; without it, until it is ended')
+      .option('--replace', REPLACE)
       .description('a host that is worked on is not fenced'),
   ).action(async (state: string, host: string, options) => (await meshApi(options)).maintenance(state, host, options))
   onServer(
@@ -120,6 +123,7 @@ function hostCommands(mesh: Command): void {
       .argument('<host>')
       .option('--why <text>', 'for the record')
       .option('--wait [seconds]', 'until it is empty (3600)')
+      .option('--replace', REPLACE)
       .description('move the instances of a living host elsewhere, then maintenance'),
   ).action(async (host: string, options) => (await meshApi(options)).drain(host, options))
   mesh

@@ -23,7 +23,12 @@ export const actRoutes = (parts: RouteParts): DescribedRoute[] => [
 async function acts(parts: RouteParts, request: ApiRequest): Promise<Acts> {
   const node = await nodeOf(parts, request)
   const source = node.instanceInfo.image_source
-  const about = { node: node.name ?? node.uuid, image_source: textOf(source), reboot: textOf(node.instanceInfo.reboot) }
+  const about = {
+    node: node.name ?? node.uuid,
+    image_source: textOf(source),
+    checksum_fields: CHECKSUM_FIELDS.filter((name) => node.instanceInfo[name] !== undefined),
+    reboot: textOf(node.instanceInfo.reboot),
+  }
   if (!mayRole(request.actor, 'operator')) return { ...about, acts: [] }
   const leased = standing(request.actor, node) === 'lessee'
   // A refusal quotes why others put the node into maintenance.
@@ -34,6 +39,9 @@ async function acts(parts: RouteParts, request: ApiRequest): Promise<Acts> {
   })
   return { ...about, acts: found.map((act) => ({ ...act, request: requestOf(act, node), cli: cliOf(act, node) })) }
 }
+
+/** The first wins where several are given. */
+const CHECKSUM_FIELDS = ['image_os_hash_value', 'image_os_hash_algo', 'image_checksum']
 
 const textOf = (value: unknown): string | null => (typeof value === 'string' ? value : null)
 

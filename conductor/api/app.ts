@@ -49,6 +49,8 @@ export interface AppParts {
   readonly metrics: Pick<ConductorMetrics, 'registry' | 'onRequest'>
   /** What keeps the conductor from its work. */
   readonly notReadyReasons: () => Promise<readonly string[]>
+  /** What is wrong and keeps nobody from work; anybody may read it. */
+  readonly warnings: () => readonly string[]
   /** Records and images that cannot be read, such as "node UUID": they are out of service, and everything else goes
    *  on. */
   readonly damaged: () => Promise<readonly string[]>
@@ -83,7 +85,7 @@ export function makeApp(parts: AppParts): Express {
     const damaged = await parts.damaged()
     response
       .status(troubles.length === 0 ? 200 : 503)
-      .json({ status: troubles.length === 0 ? 'ok' : 'not ready', troubles, damaged })
+      .json({ status: troubles.length === 0 ? 'ok' : 'not ready', troubles, damaged, warnings: parts.warnings() })
   })
   app.get('/metrics', async (_request, response) => {
     // They tell of all nodes.

@@ -31,6 +31,8 @@ export interface Authenticator {
   /** Takes users and passwords from the file when it has changed. Throws `config.invalid` for one that cannot be used,
    *  and then those of before hold. */
   reread(): Promise<void>
+  /** Why the users of before hold, in place of those of the file. */
+  problem(): string | undefined
   close(): Promise<void>
 }
 
@@ -39,6 +41,7 @@ export const noAuth: Authenticator = {
   check: async () => ANYBODY,
   known: () => undefined,
   reread: async () => undefined,
+  problem: () => undefined,
   close: async () => undefined,
 }
 
@@ -100,6 +103,7 @@ export async function htpasswdAuth(opts: AuthOptions): Promise<Authenticator> {
       return actor && { actor, stamp: createHash('sha256').update(`${hash}`).digest('base64url') }
     },
     reread: () => file.reread(),
+    problem: () => file.problem,
     close: () => passwords.close(),
   }
 

@@ -82,6 +82,7 @@ export type ImageList = z.infer<typeof ImageList>
 export const Acts = z.object({
   node: z.string().describe('its name, else its UUID: what a user types to confirm that disks are erased'),
   image_source: z.string().nullable().describe('what its instance_info names now'),
+  checksum_fields: z.array(z.string()).describe('fields of its instance_info that hold a checksum of that image'),
   reboot: z.string().nullable().describe('how its instance_info says that a deploy starts the image'),
   acts: z.array(
     z.object({

@@ -5,21 +5,29 @@ import { Fault } from '../../kit/fault.ts'
 
 const BCRYPT = /^\$2[aby]\$\d{2}\$.{53}$/
 
+type ReadText = (path: string) => Promise<string>
+
 export class PasswordFile {
   private readonly path: string
+  private readonly readText: ReadText
   private hashes: ReadonlyMap<string, string>
   private stamp: string
+  /** Why the file of now is not in use; undefined: it is. */
+  private trouble: string | undefined
+  /** Rounds until a file that could not be read is tried again, and how many they were the last time. */
+  private waits = { left: 0, rounds: 0 }
 
-  private constructor(path: string, hashes: ReadonlyMap<string, string>, stamp: string) {
+  private constructor(path: string, readText: ReadText, now: { hashes: ReadonlyMap<string, string>; stamp: string }) {
     this.path = path
-    this.hashes = hashes
-    this.stamp = stamp
+    this.readText = readText
+    this.hashes = now.hashes
+    this.stamp = now.stamp
   }
 
   /** Throws `config.invalid` for a file that cannot be used. */
-  static async open(path: string): Promise<PasswordFile> {
+  static async open(path: string, readText: ReadText = (file) => readFile(file, 'utf8')): Promise<PasswordFile> {
     const stamp = await stampOf(path)
-    return new PasswordFile(path, await read(path), stamp)
+    return new PasswordFile(path, readText, { stamp, hashes: parseHtpasswd(await textOf(path, readText), path) })
   }
 
   hashOf = (user: string): string | undefined => this.hashes.get(user)
@@ -29,15 +37,40 @@ export class PasswordFile {
     return [...this.hashes.values()][0] as string
   }
 
-  /** Reads a file that is another one than before. Throws `config.invalid`, once for each change, for one that cannot
-   *  be used: the users of before stay. */
+  /** Why the users of before hold, in place of those of the file. */
+  get problem(): string | undefined {
+    return this.trouble
+  }
+
+  /** Reads a file that is another one than before; called again and again. One that cannot be read is tried again, less
+   *  and less often; one with wrong content when it has changed. Throws `config.invalid`, once for each reason, for one
+   *  that cannot be used: the users of before stay. */
   async reread(): Promise<void> {
     const stamp = await stampOf(this.path)
-    if (stamp === this.stamp) return
+    const isSame = stamp === this.stamp
+    if (isSame && (this.waits.rounds === 0 || (this.waits.left -= 1) > 0)) return
+    const before = isSame ? this.waits.rounds : 0
     this.stamp = stamp
-    this.hashes = await read(this.path)
+    this.waits = { left: 0, rounds: 0 }
+    try {
+      const text = await textOf(this.path, this.readText).catch((error: unknown) => {
+        const rounds = Math.min(Math.max(1, before * 2), MAX_ROUNDS)
+        this.waits = { left: rounds, rounds }
+        throw error
+      })
+      this.hashes = parseHtpasswd(text, this.path)
+      this.trouble = undefined
+    } catch (error) {
+      const { message } = error as Error
+      const isNew = message !== this.trouble || !isSame
+      this.trouble = message
+      if (isNew) throw error
+    }
   }
 }
+
+/** At most so many rounds are left out between two tries. */
+const MAX_ROUNDS = 32
 
 /** Another one for another file of this name, other content, or other permissions: it may be readable now. */
 const stampOf = (path: string): Promise<string> =>
@@ -46,12 +79,10 @@ const stampOf = (path: string): Promise<string> =>
     () => 'missing',
   )
 
-async function read(path: string): Promise<Map<string, string>> {
-  const text = await readFile(path, 'utf8').catch((error: Error) => {
+const textOf = (path: string, readText: ReadText): Promise<string> =>
+  readText(path).catch((error: Error) => {
     throw new Fault('config.invalid', `api.auth.file: cannot read ${path}: ${error.message}`, { cause: error })
   })
-  return parseHtpasswd(text, path)
-}
 
 function parseHtpasswd(text: string, path: string): Map<string, string> {
   const users = new Map<string, string>()

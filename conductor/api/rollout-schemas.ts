@@ -26,11 +26,18 @@ export const RolloutView = z.object({
   created_at: Time,
   updated_at: Time,
   counts: z.record(z.string(), z.number()),
+  at_once: z.number().describe('nodes that may run at once'),
+  at_once_per_rack: z.number().nullable(),
+  stop_after: z.number().describe('so many failed nodes stop it'),
+  canaries: z.number().describe('nodes that go first, alone'),
+  canaries_done_at: Time,
+  held_until: Time.describe('the others wait for this after the canaries'),
   nodes: z
     .array(
       z.object({
         node: z.string(),
         uuid: z.string(),
+        canary: z.boolean(),
         state: z.string(),
         stage: z.number(),
         stages: z.number(),

@@ -250,7 +250,8 @@ async function keepTurns(
 }
 
 async function viewOf({ store }: RolloutRouteParts, rollout: KeptRollout, whole = false): Promise<RolloutView> {
-  const { object } = rollout
+  const { object, roll, canariesDoneAtMs } = rollout
+  const canaries = new Set(roll.canaries)
   const turns = rollout.counts && !whole ? [] : await turnsOf(store, object.uuid)
   return {
     id: object.uuid,
@@ -262,15 +263,24 @@ async function viewOf({ store }: RolloutRouteParts, rollout: KeptRollout, whole 
     created_at: time(object.createdAtMs),
     updated_at: time(object.updatedAtMs),
     counts: { ...(rollout.counts ?? countsOf(turns)) },
-    ...(whole ? { nodes: turns.toSorted((a, b) => a.position - b.position).map(nodeView) } : {}),
+    at_once: roll.at_once,
+    at_once_per_rack: roll.at_once_per_rack,
+    stop_after: roll.stop_after,
+    canaries: canaries.size,
+    canaries_done_at: time(canariesDoneAtMs),
+    held_until: time(canariesDoneAtMs === null ? null : canariesDoneAtMs + roll.hold_seconds * 1000),
+    ...(whole
+      ? { nodes: turns.toSorted((a, b) => a.position - b.position).map((one) => nodeView(one, canaries)) }
+      : {}),
   }
 }
 
-function nodeView({ item, nodeUuid, state, stage, why }: NodeTurn) {
+function nodeView({ item, nodeUuid, state, stage, why }: NodeTurn, canaries: ReadonlySet<string>) {
   const now = item.stages[stage]
   return {
     node: item.node,
     uuid: nodeUuid,
+    canary: canaries.has(item.node),
     state,
     stage,
     stages: item.stages.length,

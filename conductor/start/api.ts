@@ -52,6 +52,8 @@ export interface Api {
   readonly routes: readonly Route[]
 }
 
+const OLD_USERS = 'api.auth.file cannot be used, so the users of before hold: the log says why'
+
 export async function startApi(context: Context, parts: ApiParts): Promise<Api> {
   const { life, config, clock, random, log } = context
   const { store, images, sightings, metrics, onLimit, boot } = parts
@@ -120,6 +122,8 @@ export async function startApi(context: Context, parts: ApiParts): Promise<Api> 
     ui: config.ui !== false && parts.uiDirectory !== undefined ? await readUi(parts.uiDirectory) : undefined,
     metrics,
     notReadyReasons: () => notReadyReasons(store, boot.isDown),
+    // Without the file's name and content: /readyz is for anybody.
+    warnings: () => (auth.problem() === undefined ? [] : [OLD_USERS]),
     damaged: () => damagedNames(store, images),
   })
   const upgrade = consoleUpgrades({ ...access, nodes, store, hub: parts.events.hub, signal })

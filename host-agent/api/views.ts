@@ -44,6 +44,7 @@ export function meshAccount(core: Arbiter, leader: { name: string; api: string |
     hosts: cluster.hosts.map(({ name }) =>
       hostAccount(core, name, { verdict: core.verdicts.get(name), withholds, nowMs }),
     ),
+    troubles: episodesOf(core, WHOLE_MESH),
     unreadable_keys: [...cluster.broken],
   }
 }
@@ -91,6 +92,7 @@ function hostAccount(
     name: host,
     state: incident ? incident.state : hold ? hold.kind : (verdict?.state ?? 'unknown'),
     message: incident ? (incident.lines.at(-1)?.says ?? '') : (verdict?.says ?? ''),
+    likely_cause: incident ? (told(incident.causes ?? [])[0]?.cause ?? null) : lastingCause(core, host),
     rack: member?.rack ?? null,
     planes: verdict?.planes ?? null,
     has_planes: Object.keys(member?.planes ?? {}),
@@ -166,6 +168,12 @@ const episodesOf = ({ cluster }: Arbiter, name: string) =>
   (cluster.troubles.get(name)?.value.episodes ?? [])
     .map(({ from, to, causes }) => ({ from, to, causes: told(causes).map(namedView) }))
     .toReversed()
+
+/** What stands first for the failure that lasts, as the leader recorded it. */
+function lastingCause({ cluster }: Arbiter, host: string): string | null {
+  const last = cluster.troubles.get(host)?.value.episodes.at(-1)
+  return last?.to === null ? (told(last.causes)[0]?.cause ?? null) : null
+}
 
 export const DESCRIPTIONS = {
   C1: 'its heartbeat is missed by a majority of the arbiters',

@@ -9,6 +9,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -23,6 +24,7 @@ const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..')
 const ROOMS = ['kit', 'pxe', 'images', 'conductor', 'host-agent', 'cli', 'test']
 /** Bundled for browsers, and not compiled with the others. */
 const UI = 'web'
+const LAB = 'dist/test/lab/main.js'
 /** Verbs that use what Debian starts: libvirtd, and binfmt. */
 const RUNS_SERVICES = new Set(['vagrant', 'vagrant-test', 'libvirt', 'arm64'])
 const [verb = '', ...args] = process.argv.slice(2)
@@ -102,20 +104,33 @@ function sourcesKey() {
     .digest('hex')
 }
 
+function moveAll(names, from, to) {
+  mkdirSync(to, { recursive: true })
+  for (const name of names) if (existsSync(join(from, name))) renameSync(join(from, name), join(to, name))
+}
+
 async function compile() {
   const stamp = join(ROOT, 'dist/.stamp')
   const key = sourcesKey()
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === key) return
   say('compiling')
-  // What else is in dist (packages, the practice rack) is not the compiler's.
-  for (const name of [...ROOMS, 'bundle', '.stamp']) rmSync(join(ROOT, 'dist', name), { recursive: true, force: true })
-  mkdirSync(join(ROOT, 'dist'), { recursive: true })
-  if (run('npx', ['tsc', '-p', '.']) !== 0) fail('the compiler found errors')
+  // What else is in dist is not the compiler's. What was built before stays until there is more: it takes racks down.
+  const made = [...ROOMS, 'bundle', '.stamp']
+  const old = join(ROOT, 'dist/.old')
+  const clear = () => made.forEach((name) => rmSync(join(ROOT, 'dist', name), { recursive: true, force: true }))
+  if (!existsSync(old)) moveAll(made, join(ROOT, 'dist'), old)
+  clear()
+  if (run('npx', ['tsc', '-p', '.']) !== 0) {
+    clear()
+    moveAll(made, old, join(ROOT, 'dist'))
+    rmSync(old, { recursive: true })
+    fail('the compiler found errors')
+  }
+  rmSync(old, { recursive: true })
   // Programs of the lab and the bench look for Consul as this file does.
   mkdirSync(join(ROOT, 'dist/kit/setup'), { recursive: true })
-  copyFileSync(join(ROOT, 'kit/setup/consul.mjs'), join(ROOT, 'dist/kit/setup/consul.mjs'))
-  copyFileSync(join(ROOT, 'kit/setup/ui.mjs'), join(ROOT, 'dist/kit/setup/ui.mjs'))
-  copyFileSync(join(ROOT, 'kit/password-thread.js'), join(ROOT, 'dist/kit/password-thread.js'))
+  for (const file of ['kit/setup/consul.mjs', 'kit/setup/ui.mjs', 'kit/password-thread.js'])
+    copyFileSync(join(ROOT, file), join(ROOT, 'dist', file))
   const bundle = [
     'esbuild',
     'host-agent/deploy/main.ts',
@@ -192,9 +207,11 @@ function consul() {
 }
 
 checkNode()
-debianPackages()
-npmPackages()
-if (['test', 'lab', 'bench', 'mesh', 'libvirt', 'vagrant', 'vagrant-test'].includes(verb)) consul()
+/** A rack is taken down by what was built when it came up: nothing is installed or compiled before. */
+const asBuilt = verb === 'lab' && args.includes('down') && !args.includes('rackward') && existsSync(join(ROOT, LAB))
+if (!asBuilt) debianPackages()
+if (!asBuilt) npmPackages()
+if (!asBuilt && ['test', 'lab', 'bench', 'mesh', 'libvirt', 'vagrant', 'vagrant-test'].includes(verb)) consul()
 switch (verb) {
   case 'check':
     check()
@@ -205,14 +222,14 @@ switch (verb) {
       become(process.execPath, [join('dist/bundle/main.js'), 'image', 'build', 'deb', '--out', 'dist/packages'])
     break
   case 'lab':
-    await compile()
+    if (!asBuilt) await compile()
     if (args.includes('--simulate'))
       become(process.execPath, [
         'dist/bundle/main.js',
         'simulate',
         ...args.map((arg) => (arg === '--simulate' ? '--nodes' : arg)),
       ])
-    else become(process.execPath, ['--enable-source-maps', 'dist/test/lab/main.js', ...args])
+    else become(process.execPath, ['--enable-source-maps', LAB, ...args])
     break
   case 'bench':
   case 'sim':

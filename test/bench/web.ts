@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import type { CDPSession, Page } from 'playwright-core'
 import { Bench } from '../web/bench.ts'
+import { benchBoard, type BoardFigures } from './web-board.ts'
 
 export const COUNTS = [40, 2_000, 10_000]
 const PER_RACK = 40
@@ -30,6 +31,8 @@ export interface WebReport {
   readonly pagesBytes: number
   readonly terminalBytes: number
   readonly figures: readonly WebFigures[]
+  /** Of the conductor, for the same numbers of servers. */
+  readonly boards: readonly BoardFigures[]
 }
 
 /** Throws for a figure that cannot be true. */
@@ -127,19 +130,25 @@ export async function benchWeb(counts: readonly number[] = COUNTS): Promise<WebR
       }
       await page.context().close()
     }
-    return { ...(await sizes(bench.ui)), figures }
+    const boards: BoardFigures[] = []
+    for (const count of counts) boards.push(await benchBoard(count))
+    return { ...(await sizes(bench.ui)), figures, boards }
   } finally {
     await bench.stop()
   }
 }
 
-export function webTable({ pagesBytes, terminalBytes, figures }: WebReport): string {
+export function webTable({ pagesBytes, terminalBytes, figures, boards }: WebReport): string {
   const kb = (bytes: number) => `${(bytes / 1000).toFixed(1)} kB`
   return [
     `files, compressed: ${kb(pagesBytes)} (at most ${kb(BUDGET_BYTES)}); the terminal, when a console is opened: ${kb(terminalBytes)}`,
     row('page', ['servers', 'first ms', 'CPU ms', 'tick ms/s', 'heap MB']),
     ...figures.map(({ page, nodes, firstMs, firstCpuMs, tickMs, heapMb }) =>
       row(page, [nodes, firstMs, firstCpuMs, tickMs, heapMb]),
+    ),
+    row('board', ['servers', 'first ms', 'pause ms', 'later ms', 'pause ms']),
+    ...boards.map(({ nodes, firstMs, firstPauseMs, laterMs, laterPauseMs }) =>
+      row('conductor', [nodes, firstMs, firstPauseMs, laterMs, laterPauseMs]),
     ),
   ].join('\n')
 }

@@ -54,6 +54,26 @@ test('a node is enrolled, driven with --wait, shown, explained and deleted', asy
   await ok('node', 'delete', 'c-1')
 })
 
+test('the checksum of the image before does not stand against the next one', async () => {
+  await ok('node', 'enroll', 'c-sum', '--driver', 'fake-hardware')
+  await drive('c-sum', 'manage', 'provide')
+  const add = (name: string, value: string) => ({ op: 'add', path: `/instance_info/${name}`, value })
+  const url = 'http://192.0.2.1/a.qcow2'
+  const before = [add('image_source', url), add('image_os_hash_value', 'ab'.repeat(32))]
+  expect((await call('PATCH', '/v1/nodes/c-sum', before)).status).toBe(200)
+  const info = async () => (await call('GET', '/v1/nodes/c-sum')).body.instance_info
+  await ok('node', 'deploy', 'c-sum', '--image', url, '--wait', '20')
+  expect((await info()).image_os_hash_value).toBe('ab'.repeat(32))
+  const sum = `sha256:${'cd'.repeat(32)}`
+  await ok('node', 'rebuild', 'c-sum', '--image', `${url}.new`, '--checksum', sum, '--wait', '20')
+  expect(await info()).toMatchObject({ image_source: `${url}.new`, image_checksum: sum })
+  expect((await info()).image_os_hash_value).toBeUndefined()
+  await ok('node', 'rebuild', 'c-sum', '--image', 'debian-12', '--wait', '20')
+  expect((await info()).image_checksum).toBeUndefined()
+  await ok('node', 'undeploy', 'c-sum', '--wait', '20')
+  await ok('node', 'delete', 'c-sum')
+})
+
 test('the password of a BMC comes from a file that its owner alone can read', async () => {
   const file = join(dir, 'bmc.password')
   await writeFile(file, 'secret\n', { mode: 0o644 })

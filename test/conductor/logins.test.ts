@@ -1,10 +1,11 @@
 /** Logins: who is slowed, who is refused, and whose turn it is. */
-import { mkdtemp, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import bcrypt from 'bcryptjs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { htpasswdAuth, type Authenticator } from '../../conductor/api/auth.ts'
+import { PasswordFile } from '../../conductor/api/password-file.ts'
 import { FailedLogins } from '../../conductor/api/failed-logins.ts'
 import { Limits } from '../../conductor/limits.ts'
 import { systemClock, type Clock } from '../../kit/clock.ts'
@@ -86,6 +87,37 @@ test('the file is read again: who is taken out is out, a new password counts, an
   await writeFile(path, line('ben', 'two'))
   await auth.reread()
   expect([await who('anna', 'another'), await who('ben', 'two')]).toEqual([undefined, 'ben'])
+})
+
+test('a file that cannot be read for a while is tried again, less and less often, told once, and then used', async () => {
+  const path = join(dir, 'shaky')
+  const line = (password: string) => `anna:${bcrypt.hashSync(password, 4)}\n`
+  await writeFile(path, line('one'))
+  let [isBroken, reads] = [false, 0]
+  const file = await PasswordFile.open(path, async (name) => {
+    reads += 1
+    if (isBroken) throw new Error('EIO: i/o error, read')
+    return readFile(name, 'utf8')
+  })
+  const first = file.hashOf('anna')
+  await writeFile(path, line('two'))
+  isBroken = true
+  let told = 0
+  const rounds = async (count: number) => {
+    for (let i = 0; i < count; i += 1) await file.reread().catch(() => (told += 1))
+  }
+  await rounds(200)
+  expect([told, file.problem]).toEqual([1, expect.stringContaining('EIO')])
+  // After 1, 2, 4, 8, 16, 32 rounds, and every 32 from then on.
+  expect(reads).toBe(1 + 11)
+  expect(file.hashOf('anna')).toBe(first)
+  isBroken = false
+  await rounds(32)
+  expect(file.problem).toBeUndefined()
+  expect(file.hashOf('anna')).not.toBe(first)
+  const before = reads
+  await rounds(200)
+  expect(reads).toBe(before)
 })
 
 test('a file that was copied over with its old time is read again', async () => {

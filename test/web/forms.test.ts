@@ -145,6 +145,33 @@ test('a refusal of the conductor that names a field is shown at the field', asyn
   await page.context().close()
 })
 
+test('the checksum of another image goes with it; with the same image it stays', async () => {
+  const url = 'http://192.0.2.1/a.qcow2'
+  await brought('sums', [MANAGEABLE, ['provide', 'available']])
+  const info = { image_source: url, image_os_hash_value: 'ab'.repeat(32), image_os_hash_algo: 'sha256' }
+  const patch = Object.entries(info).map(([name, value]) => ({ op: 'add', path: `/instance_info/${name}`, value }))
+  expect((await bench.call('PATCH', '/v1/nodes/sums', patch)).status).toBe(200)
+  const { page } = await bench.page()
+  await bench.logIn(page, 'anna', '/ui/nodes/sums')
+  const deploy = await ask(page, 'Deploy')
+  const refused = deploy.getByText('Without a checksum, an image from a URL is refused')
+  await deploy.getByText('Empty: that of before stays').waitFor()
+  expect(await refused.count()).toBe(0)
+  await deploy.getByLabel('Image', { exact: true }).fill(`${url}.new`)
+  await refused.waitFor()
+  await deploy.getByLabel('Image', { exact: true }).fill('debian-12')
+  await deploy.getByLabel('Name', { exact: true }).fill('sums')
+  await deploy.getByRole('button', { name: 'Deploy', exact: true }).click()
+  await page.locator('.state').getByText('active').waitFor()
+  const { instance_info: after } = (await bench.call('GET', '/v1/nodes/sums')).body
+  expect([after.image_source, after.image_os_hash_value, after.image_os_hash_algo]).toEqual([
+    'debian-12',
+    undefined,
+    undefined,
+  ])
+  await page.context().close()
+})
+
 test('several steps are sent in their order', async () => {
   await brought('steps', [MANAGEABLE])
   const { page } = await bench.page()

@@ -13,6 +13,7 @@ import {
   type Intent,
 } from '../../host-agent/protocol/records.ts'
 import { PLANES } from '../../host-agent/protocol/heartbeat.ts'
+import { WHOLE_MESH } from '../../host-agent/protocol/trouble.ts'
 import { monotonicClock, systemClock } from '../../kit/clock.ts'
 import { ARBITERS, everybodySpeaks, makeArbiter, serveArbiter } from '../mesh/arbiter-bench.ts'
 import { memberRecord } from '../mesh/member-record.ts'
@@ -48,6 +49,14 @@ function intent(name: string, more: Partial<Intent>): Intent {
   }
 }
 
+const named = (code: string, cause: string, evidence: string[], at: string) => ({
+  code,
+  cause,
+  evidence,
+  remedy: `look at it: ${code}`,
+  at,
+})
+
 /** `text` stands wherever a member, an operator or an adapter may write one. */
 function records(text: string, beganMs: number) {
   const at = (seconds: number) => new Date(beganMs + seconds * 1000).toISOString()
@@ -62,6 +71,7 @@ function records(text: string, beganMs: number) {
     offs: 1,
     proof: { level: 'L1', says: `its BMC switched it off ${text}`, epoch: 7, at: at(5.2) },
     attested: null,
+    causes: [named('host.power', 'its server lost its power', ['its BMC says off'], at(5.2))],
     listed: true,
     returnedBoot: null,
     lastHeard: { a1: at(0), a2: at(0.3), a3: at(0.1) },
@@ -79,9 +89,19 @@ function records(text: string, beganMs: number) {
     intent('web-2', { state: 'CONFIRMED', target: 'h2', requestedAt: at(5.7), endedAt: at(11.8) }),
     intent('db-1', { state: 'FAILED', requestedAt: at(5.8), endedAt: at(10.1), why: `no host has 512 MB ${text}` }),
   ]
+  const troubles = (from: number, to: number | null, cause: string) => ({
+    episodes: [
+      { from: at(from), to: to === null ? null : at(to), causes: [named(cause, `${cause} ${text}`, [text], at(from))] },
+    ],
+  })
   const policy = { ...FIRST_POLICY, armed: true, why: `armed for the test ${text}`, by: 'anna' }
   const hold = { kind: 'maintenance', why: `a new fan ${text}`, by: 'anna', seconds: 3600 }
-  return { incident, intents, policy, hold }
+  const episodes = {
+    h2: troubles(-600, -540, 'a cable of h2 was out'),
+    h4: troubles(20, null, 'the switch of h4 is gone'),
+    [WHOLE_MESH]: troubles(-300, -240, 'Consul had no leader'),
+  }
+  return { incident, intents, policy, hold, episodes }
 }
 
 export interface MeshBench {
@@ -117,6 +137,7 @@ export async function startMeshBench(options: { text?: string; many?: number } =
     ),
     [KEYS.policy, made.policy],
     [holdKey('h5'), made.hold],
+    ...Object.entries(made.episodes).map(([name, record]) => [KEYS.troubles + name, record] as const),
     [incidentKey(INCIDENT), made.incident],
     ...made.intents.map((one) => [intentKey(one), one] as const),
   ]

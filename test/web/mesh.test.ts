@@ -1,6 +1,7 @@
 /** The pages of the mesh in a real browser, before the real API of an arbiter: the matrix, why and why not, an incident
  *  from the first silence to the last instance, and who may see them. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { holdKey, KEYS } from '../../host-agent/protocol/records.ts'
 import { flaws } from './axe.ts'
 import { Bench } from './bench.ts'
 import { INCIDENT, startMeshBench, type MeshBench } from './mesh-bench.ts'
@@ -98,6 +99,74 @@ test('an incident is shown from the first silence to the last instance, with wha
   await page.getByText('there is no incident').waitFor()
   expect(said).toEqual([])
   await page.context().close()
+})
+
+test('causes are shown while a failure lasts and afterwards: of the mesh, of a host and of an incident', async () => {
+  const { page, said } = await bench.page()
+  await bench.logIn(page, 'eye', '/ui/mesh')
+  const row = page.getByRole('row').filter({ has: page.getByRole('link', { name: 'h4', exact: true }) })
+  await row.getByText(`the switch of h4 is gone ${HOSTILE}`).waitFor()
+  const before = page.locator('section').filter({ hasText: 'What was wrong with the mesh before' })
+  await before.getByText(`Consul had no leader ${HOSTILE}`).first().waitFor()
+  await before.locator('summary').click()
+  await before.getByText('→ look at it: Consul had no leader').waitFor()
+
+  await page.goto(`${bench.base}/ui/mesh/h2`)
+  const past = page.locator('section').filter({ hasText: 'What was wrong with it before' })
+  await past.getByText(`a cable of h2 was out ${HOSTILE}`).first().waitFor()
+  await past.getByText('for 1:00').waitFor()
+  await page.goto(`${bench.base}/ui/mesh/h4`)
+  // What stands now comes from the arbiter's own judgement.
+  const likely = page.locator('section').filter({ has: page.getByRole('heading', { name: 'Likely causes' }) })
+  await likely.getByText('→').first().waitFor()
+
+  await page.goto(`${bench.base}/ui/incidents/${INCIDENT}`)
+  await likely.getByText('its server lost its power').waitFor()
+  await likely.getByText('its BMC says off').waitFor()
+  await likely.getByText('→ look at it: host.power').waitFor()
+  expect(said).toEqual([])
+  expect(await page.evaluate('window.pwned')).toBeUndefined()
+  await page.context().close()
+})
+
+test('a host is held and drained with a reason, fenced by its name; the mesh is disarmed; a reader is offered nothing', async () => {
+  const { page, said } = await bench.page()
+  await bench.logIn(page, 'anna', '/ui/mesh/h3')
+  const acts = page.getByRole('region', { name: 'Requests' })
+  const dialog = page.getByRole('dialog')
+  const send = (name: string) => dialog.getByRole('button', { name, exact: true }).click()
+  await acts.getByRole('button', { name: 'Maintenance on' }).click()
+  await send('Maintenance on')
+  await dialog.getByRole('alert').getByText('Reason: give one').waitFor()
+  await dialog.getByLabel('Reason').fill(`a fan ${HOSTILE}`)
+  await dialog.getByLabel('For').selectOption('2 hours')
+  await send('Maintenance on')
+  await acts.getByText('Maintenance on: accepted').waitFor()
+  const why = `a fan ${HOSTILE}`
+  expect(mesh.written.get(holdKey('h3'))).toMatchObject({ kind: 'maintenance', why, seconds: 7_200 })
+
+  await acts.getByRole('button', { name: 'Fence' }).click()
+  await send('Fence')
+  await dialog.getByRole('alert').getByText('type h3 to confirm').waitFor()
+  await dialog.getByRole('button', { name: 'Cancel' }).click()
+  await page.goto(`${bench.base}/ui/mesh/h5`)
+  await acts.getByRole('button', { name: 'End the hold' }).waitFor()
+  expect(await acts.getByRole('button', { name: 'Drain' }).count()).toBe(0)
+
+  await page.goto(`${bench.base}/ui/mesh`)
+  await page.getByRole('button', { name: 'Disarm' }).click()
+  await dialog.getByLabel('Reason').fill('work on the switches')
+  await send('Disarm')
+  await dialog.waitFor({ state: 'detached' })
+  expect(mesh.written.get(KEYS.policy)).toMatchObject({ armed: false, why: 'work on the switches' })
+  expect(said).toEqual([])
+  await page.context().close()
+
+  const { page: reader } = await bench.page()
+  await bench.logIn(reader, 'eye', '/ui/mesh/h3')
+  await reader.getByText('Why, and why not').waitFor()
+  expect(await reader.getByRole('button', { name: 'Drain' }).count()).toBe(0)
+  await reader.context().close()
 })
 
 test('who is confined to a project neither sees links to the mesh nor gets its pages', async () => {

@@ -3,7 +3,8 @@ import { useSignal } from '@preact/signals'
 import type { WireEvent } from '../api.ts'
 import { sentence } from '../format.ts'
 import { EventRows } from '../parts/events.tsx'
-import { events, nameOf, nodesById } from '../state.ts'
+import { Link } from '../router.tsx'
+import { events, me, nameOf, nodesById } from '../state.ts'
 
 function matches(event: WireEvent, words: readonly string[]): boolean {
   const node = event.node_uuid === null ? undefined : nodesById.value.get(event.node_uuid)
@@ -21,6 +22,11 @@ export function Events() {
     <>
       <div class="bar">
         <h1>Events</h1>
+        {me.value?.project === null && me.value.role !== 'reader' && (
+          <Link to="/hooks" class="button">
+            Webhooks and hooks
+          </Link>
+        )}
         <input
           id="filter"
           type="search"

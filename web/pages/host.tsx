@@ -1,12 +1,15 @@
 /** One host of the mesh: why it would be fenced now, or why not, condition by condition, and on whose word. */
 import { duration, heard } from '../format.ts'
-import { hostPath, PLANES, type HostAccount } from '../mesh-api.ts'
+import { hostPath, PLANES, type Episode, type HostAccount } from '../mesh-api.ts'
+import { Causes, Episodes } from '../parts/causes.tsx'
+import { HostActs } from '../parts/host-acts.tsx'
 import { HostState, PlaneCell } from '../parts/host.tsx'
 import { Freshness } from '../parts/polled.tsx'
 import { usePolled } from '../poll.ts'
 import { incidentAddress, Link, nodePath } from '../router.tsx'
 
 const EVERY_MS = 2_000
+const isOver = ({ to }: Episode): boolean => to !== null
 
 function Conditions({ host }: { readonly host: HostAccount }) {
   return (
@@ -111,10 +114,19 @@ export function Host({ name }: { readonly name: string }) {
                 </span>
               ))}
             </p>
+            <Causes causes={host.causes} />
             <Conditions host={host} />
             <Observers host={host} />
+            <Episodes title="What was wrong with it before" episodes={(host.troubles ?? []).filter(isOver)} />
+            <Episodes
+              title="What was wrong with the mesh before"
+              episodes={(host.mesh_troubles ?? []).filter(isOver)}
+            />
           </div>
-          <Facts host={host} />
+          <div class="stack">
+            <HostActs host={host} onDone={answer.again} />
+            <Facts host={host} />
+          </div>
         </div>
       )}
     </>

@@ -2,6 +2,7 @@
  *  was not moved and why. */
 import { fullTime } from '../format.ts'
 import { incidentPath, isLost, isOver, type Incident as IncidentAnswer } from '../mesh-api.ts'
+import { Causes } from '../parts/causes.tsx'
 import { HostState } from '../parts/host.tsx'
 import { Freshness } from '../parts/polled.tsx'
 import { IncidentActs } from '../parts/incident-acts.tsx'
@@ -102,6 +103,7 @@ export function Incident({ id }: { readonly id: string }) {
             {isOver(incident) && ', over'}
           </p>
           <IncidentActs incident={incident} onDone={answer.again} />
+          <Causes causes={incident.causes} />
           <Lanes incident={incident} />
           <div class="pair">
             <div class="stack">

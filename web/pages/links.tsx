@@ -72,7 +72,7 @@ export function Links() {
           </p>
         )}
       </form>
-      <Freshness answer={answer} everyS={EVERY_MS / 1000} />
+      <Freshness answer={answer} everyS={EVERY_MS / 1000} whom="the conductor" />
       {answer.value && (
         <section class="card">
           <h2>

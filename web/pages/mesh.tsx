@@ -2,6 +2,8 @@
 import { useSignal } from '@preact/signals'
 import { duration, heard } from '../format.ts'
 import { MESH, PLANES, type MeshHost, type ToldHost, type ToldMesh } from '../mesh-api.ts'
+import { ArmActs } from '../parts/arm.tsx'
+import { Episodes } from '../parts/causes.tsx'
 import { HostState, PlaneCell, toneOfHost } from '../parts/host.tsx'
 import { armedOf, Fact, Policy } from '../parts/mesh-facts.tsx'
 import { Freshness } from '../parts/polled.tsx'
@@ -24,6 +26,7 @@ function Summary({ mesh }: { readonly mesh: ToldMesh }) {
         </Fact>
         <Fact name="Because">
           {mesh.reason} <span class="muted">({mesh.requested_by})</span>
+          <ArmActs mesh={mesh} />
         </Fact>
       </dl>
       <dl class="card facts">
@@ -85,8 +88,9 @@ const HostRow = ({ host }: { readonly host: ToldHost }) => (
     ))}
     <td class="num">{heardBy(host)}</td>
     <td class="num">{host.instances ?? host.guests ?? '–'}</td>
-    <td class="says" title={host.message}>
-      {host.incident ? <Link to={incidentAddress(host.incident)}>incident</Link> : host.message.split(' | ')[0]}
+    <td class="says" title={[host.likely_cause, host.message].filter(Boolean).join(': ')}>
+      {host.incident && <Link to={incidentAddress(host.incident)}>incident</Link>}{' '}
+      {host.likely_cause ?? (host.incident ? '' : host.message.split(' | ')[0])}
     </td>
   </tr>
 )
@@ -192,6 +196,7 @@ export function Mesh() {
               Records of the mesh that cannot be read: {report.unreadable_keys.slice(0, 10).join(', ')}
             </p>
           )}
+          <Episodes title="Wrong with the mesh" episodes={(report.troubles ?? []).filter(({ to }) => to === null)} />
           <Windowed
             label="Hosts and planes"
             class="matrix"
@@ -205,6 +210,10 @@ export function Mesh() {
             <div class="stack">
               <Holds hosts={report.hosts} />
               <Policy mesh={report} />
+              <Episodes
+                title="What was wrong with the mesh before"
+                episodes={(report.troubles ?? []).filter(({ to }) => to !== null)}
+              />
             </div>
           </div>
         </div>

@@ -4,8 +4,12 @@ import { useEffect } from 'preact/hooks'
 import { getJson, type Account, type BoardNode, type Phases, type WireEvent } from '../api.ts'
 import { about, duration, fullTime, secondsSince, usually, usuallyNow } from '../format.ts'
 import { Acts } from '../parts/acts.tsx'
+import { Causes } from '../parts/causes.tsx'
 import { EventRows } from '../parts/events.tsx'
+import { Hardware } from '../parts/hardware.tsx'
+import { WhatWasSeen } from '../parts/seen.tsx'
 import { elapsed, Progress, State } from '../parts/state.tsx'
+import { Tpm } from '../parts/tpm.tsx'
 import { BASE } from '../router.tsx'
 import { board, events, findNode, me, nameOf, serverNowMs, waitsFor } from '../state.ts'
 
@@ -83,6 +87,11 @@ function TimeLine({ phases }: { readonly phases: readonly Phase[] }) {
   )
 }
 
+function lockText({ holder, reason, pending_effects: pending, tries }: NonNullable<Account['lock']>): string {
+  const waits = pending.length > 0 ? `; pending: ${pending.join(', ')}` : ''
+  return `${holder}: ${reason}${waits}${tries > 0 ? `; ${tries} tries failed` : ''}`
+}
+
 const Facts = ({ node, account }: { readonly node: BoardNode; readonly account: Account | undefined }) => (
   <dl class="facts card">
     {(
@@ -91,7 +100,7 @@ const Facts = ({ node, account }: { readonly node: BoardNode; readonly account: 
         ['Since', `${fullTime(node.since)} (${duration(elapsed(node))})`],
         ...(typeof account?.left_seconds === 'number' ? [['Left', about(account.left_seconds)] as const] : []),
         ['Times out', account?.deadline ? fullTime(account.deadline) : 'never'],
-        ['Lock', account?.lock ? `${account.lock.holder}: ${account.lock.reason}` : 'free'],
+        ['Lock', account?.lock ? lockText(account.lock) : 'free'],
         ['Place', node.rack === null ? 'not set' : `${node.rack}, unit ${node.u ?? '?'}`],
         ['Health', node.health ?? 'not reported'],
         ['UUID', node.uuid],
@@ -129,6 +138,7 @@ function Shown({ node }: { readonly node: BoardNode }) {
       </div>
       <p class="says-head">
         Waits for <b>{waitsFor(node)}</b>
+        {account && <span class="muted"> ({account.description})</span>}
       </p>
       {node.error !== null && <p class="problem card">{node.error}</p>}
       {problem && (
@@ -138,30 +148,14 @@ function Shown({ node }: { readonly node: BoardNode }) {
       )}
       <div class="columns">
         <div>
-          {account && account.causes.length > 0 && (
-            <section class="card">
-              <h2>Likely causes</h2>
-              <ol class="causes">
-                {account.causes.map(({ cause, evidence, remedy }) => (
-                  <li key={cause}>
-                    <b>{cause}</b>
-                    {evidence.filter(Boolean).map((one) => (
-                      <p class="muted" key={one}>
-                        {one}
-                      </p>
-                    ))}
-                    <p>→ {remedy}</p>
-                  </li>
-                ))}
-              </ol>
-            </section>
-          )}
+          <Causes causes={account?.causes} />
           <section class="card">
             <h2>
               Phases <small>bar: this time; band: median to 95th percentile of this model</small>
             </h2>
             {phases && <TimeLine phases={phases} />}
           </section>
+          <WhatWasSeen account={account} />
           <section class="card">
             <h2>Events</h2>
             <EventRows events={past} withNode={false} />
@@ -170,6 +164,8 @@ function Shown({ node }: { readonly node: BoardNode }) {
         <div class="stack">
           <Acts uuid={node.uuid} />
           <Facts node={node} account={account} />
+          <Tpm uuid={node.uuid} name={nameOf(node)} />
+          <Hardware uuid={node.uuid} />
         </div>
       </div>
     </>

@@ -23,11 +23,23 @@ const STEP_PRIORITY = 50
 
 const isUrl = (text: string): boolean => /^[a-z]+:\/\//i.test(text)
 
-function warningsOf(source: string, checksum: string, images: readonly Image[]): string[] {
+/** What the server has now, and what is typed. */
+interface Wish {
+  readonly now: Acts
+  readonly source: string
+  readonly checksum: string
+}
+
+/** Its checksum stays when the image does. */
+const keepsChecksum = ({ now, source, checksum }: Wish): boolean =>
+  checksum === '' && source === now.image_source && now.checksum_fields.length > 0
+
+function warningsOf(wish: Wish, images: readonly Image[]): string[] {
+  const { source, checksum } = wish
   const image = images.find((one) => one.id === source || one.names.includes(source))
   return [
-    ...(isUrl(source) && checksum === ''
-      ? ['Without a checksum, an image from a URL is refused, unless its checksum was given for this server before.']
+    ...(isUrl(source) && checksum === '' && !keepsChecksum(wish)
+      ? ['Without a checksum, an image from a URL is refused.']
       : []),
     ...(image?.signed_loader === false
       ? ['Its boot loader carries no signature: a server with Secure Boot will not start it.']
@@ -41,7 +53,8 @@ function warningsOf(source: string, checksum: string, images: readonly Image[]):
   ]
 }
 
-function ImageFields({ now }: { readonly now: string | null }) {
+function ImageFields({ list }: { readonly list: Acts }) {
+  const now = list.image_source
   const images = useSignal<readonly Image[]>([])
   const source = useSignal(now ?? '')
   const checksum = useSignal('')
@@ -49,7 +62,7 @@ function ImageFields({ now }: { readonly now: string | null }) {
     if (me.value?.project !== null) return
     // Without the list, the name is typed.
     getJson<ImageList>('/rackward/v1/images').then(
-      (list) => (images.value = list.images),
+      (found) => (images.value = found.images),
       () => undefined,
     )
   }, [])
@@ -84,11 +97,15 @@ function ImageFields({ now }: { readonly now: string | null }) {
           name="checksum"
           label="Checksum"
           api="image_checksum"
-          hint="SHA-256 or SHA-512, for an image from a URL."
+          hint={
+            keepsChecksum({ now: list, source: source.value, checksum: '' })
+              ? 'Empty: that of before stays.'
+              : 'SHA-256 or SHA-512, for an image from a URL.'
+          }
         />
       </div>
       <div role="status">
-        {warningsOf(source.value, checksum.value, images.value).map((text) => (
+        {warningsOf({ now: list, source: source.value, checksum: checksum.value }, images.value).map((text) => (
           <p class="tone-warn" key={text}>
             ▲ {text}
           </p>
@@ -100,7 +117,7 @@ function ImageFields({ now }: { readonly now: string | null }) {
 
 export const DeployFields = ({ act, list }: { readonly act: Act; readonly list: Acts }) => (
   <>
-    <ImageFields now={list.image_source} />
+    <ImageFields list={list} />
     <Choice name="reboot" label="Start of the image" choices={REBOOTS} value={list.reboot ?? ''} />
     <details>
       <summary>Config drive</summary>
@@ -147,15 +164,21 @@ export function deployChanges(act: Act, data: FormData, list: Acts): Change[] {
   const { method, path, body } = act.request
   const image = textOf(data, 'image')
   if (image === '') throw new FieldError('image', 'Image: name an image of the store, or a URL')
+  const digest = digestOf(textOf(data, 'checksum'))
   const wanted = [
     ['image_source', image, list.image_source ?? ''],
-    // Not image_checksum: this one wins over it, and the node may have that of its image before.
-    ['image_os_hash_value', digestOf(textOf(data, 'checksum')), ''],
+    ['image_os_hash_value', digest, ''],
     ['reboot', textOf(data, 'reboot'), list.reboot ?? ''],
   ] as const
-  const patch = wanted
-    .filter(([, value, now]) => value !== '' && value !== now)
-    .map(([name, value]) => ({ op: 'add', path: `/instance_info/${name}`, value }))
+  // The checksum of another image would stand against this one.
+  const keeps = keepsChecksum({ now: list, source: image, checksum: digest })
+  const old = list.checksum_fields.filter((name) => !keeps && !(name === 'image_os_hash_value' && digest !== ''))
+  const patch = [
+    ...old.map((name) => ({ op: 'remove', path: `/instance_info/${name}` })),
+    ...wanted
+      .filter(([, value, now]) => value !== '' && value !== now)
+      .map(([name, value]) => ({ op: 'add', path: `/instance_info/${name}`, value })),
+  ]
   const drive = driveOf(data)
   const steps = stepsOf(data, { priority: STEP_PRIORITY })
   const more = { ...(drive && { configdrive: drive }), ...(steps.length > 0 && { deploy_steps: steps }) }

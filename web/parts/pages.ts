@@ -9,6 +9,7 @@ const PAGES = [
   { to: '/incidents', name: 'Incidents', needs: 'mesh' },
   { to: '/events', name: 'Events' },
   { to: '/images', name: 'Images', needs: 'whole' },
+  { to: '/rollouts', name: 'Roll-outs', needs: 'rollouts' },
   { to: '/links', name: 'Links', needs: 'operator' },
 ] as const
 
@@ -17,6 +18,7 @@ const PAGES = [
 export const pagesFor = (user: Me | null | undefined) =>
   PAGES.filter((page) => {
     if (!('needs' in page)) return true
+    if (page.needs === 'rollouts') return user?.project === null && user.role !== 'reader'
     if (page.needs === 'operator') return user?.needs_login && user.role !== 'reader'
     return user?.project === null && (page.needs === 'whole' || user.mesh)
   })

@@ -5,7 +5,15 @@ import { tick, type Answer } from '../state.ts'
 const OLD_S = 10
 
 /** `everyS`: how often it is asked for at least. */
-export function Freshness({ answer, everyS = 0 }: { readonly answer: Answer<unknown>; readonly everyS?: number }) {
+export function Freshness({
+  answer,
+  everyS = 0,
+  whom = 'the arbiters',
+}: {
+  readonly answer: Answer<unknown>
+  readonly everyS?: number
+  readonly whom?: string
+}) {
   const ageS = (tick.value - answer.atMs) / 1000
   if (answer.problem)
     return (
@@ -14,7 +22,7 @@ export function Freshness({ answer, everyS = 0 }: { readonly answer: Answer<unkn
         {answer.value !== undefined && ` What is shown is ${duration(ageS)} old.`}
       </p>
     )
-  if (answer.value === undefined) return <p class="muted">Asking the arbiters …</p>
+  if (answer.value === undefined) return <p class="muted">Asking {whom} …</p>
   return ageS > OLD_S + everyS ? (
     <p class="card old" role="status">
       No answer for {duration(ageS)}.

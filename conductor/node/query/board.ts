@@ -5,7 +5,8 @@ import type { NodeRecord } from '../record.ts'
 import { STATES } from '../workflow/states.ts'
 import { spreadOf, type Past } from '../policy/usual-time.ts'
 import { isTimed } from './usual.ts'
-import { explain } from './explain.ts'
+import { waitsFor } from './explain.ts'
+import { leftOf, usualOf } from './explain-usual.ts'
 import type { Live } from './sightings.ts'
 
 /** Where a server stands; `u` is its lowest unit. */
@@ -66,18 +67,10 @@ export function boardNode(
   { live, nowMs, past }: { readonly live: Live; readonly nowMs: number; readonly past: Past },
 ): BoardNode {
   const place = placeOf(node)
-  const account = explain({
-    node,
-    live,
-    nowMs,
-    past,
-    conductor: '',
-    poll: undefined,
-    strangers: [],
-    sharers: [],
-    ports: [],
-  })
-  const { p5_seconds: p5 = null, median_seconds: p50 = null, p95_seconds: p95 = null } = account.usual ?? {}
+  const sinceMs = node.provisionUpdatedAtMs ?? node.createdAtMs
+  const { deadlineMs } = node.workflow
+  const usual = usualOf({ node, past }, nowMs - sinceMs)
+  const { p5_seconds: p5 = null, median_seconds: p50 = null, p95_seconds: p95 = null } = usual ?? {}
   const progress = node.agent ? live.progress : null
   return {
     uuid: node.uuid,
@@ -93,12 +86,12 @@ export function boardNode(
       phase: progress.phase,
       part: progress.totalBytes > 0 ? Math.min(1, progress.doneBytes / progress.totalBytes) : null,
     },
-    since: account.since,
-    deadline: account.deadline,
+    since: isoTime(sinceMs),
+    deadline: deadlineMs === null ? null : isoTime(deadlineMs),
     usual: p5 === null || p50 === null || p95 === null ? null : { p5, p50, p95 },
-    unusual: account.usual?.unusual ?? false,
-    left: account.left_seconds,
-    says: account.waits_for,
+    unusual: usual?.unusual ?? false,
+    left: leftOf({ node, nowMs }),
+    says: waitsFor({ node, live, nowMs }),
     fault: node.fault,
     error: node.lastError,
     maintenance: node.maintenance,

@@ -122,7 +122,7 @@ const placeOf = ({ waiting, seen }: Facts['live'], nowMs: number): string | unde
     ? waiting.detail
     : undefined
 
-function waitsFor({ node, live, nowMs }: Facts): string {
+export function waitsFor({ node, live, nowMs }: Pick<Facts, 'node' | 'live' | 'nowMs'>): string {
   const { kind } = STATES[node.provisionState]
   const effect = node.workflow.pendingEffects[0]
   if (effect?.do === 'media-asked') return 'the BMC to fetch the boot ISO; nothing was asked for yet'
