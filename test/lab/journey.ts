@@ -71,6 +71,12 @@ export const driverInfo = (server: Server): Record<string, string> =>
     ? { redfish_address: server.bmcIp, redfish_username: BMC_USER, redfish_password: BMC_PASSWORD }
     : { ipmi_address: server.bmcIp, ipmi_username: BMC_USER, ipmi_password: BMC_PASSWORD }
 
+/** The console draws the rack: server-3 stands in unit 3. */
+function placeOf(name: string) {
+  const u = Number(/-(\d{1,2})$/.exec(name)?.[1] ?? 0)
+  return u > 0 ? { extra: { rackward: { rack: 'lab', u } } } : {}
+}
+
 /** Enrolls a server with the port that it boots from. */
 export async function enroll(
   api: ApiClient,
@@ -81,6 +87,7 @@ export async function enroll(
   const node = await api.ok('POST', '/v1/nodes', {
     driver: server.bmc ?? 'ipmi',
     name: server.name,
+    ...placeOf(server.name),
     driver_info: { ...driverInfo(server), ...(server.tpm ? { tpm: server.secureBoot ? 'require' : 'observe' } : {}) },
     properties: {
       capabilities: `boot_mode:${server.firmware}${server.secureBoot ? ',secure_boot:true' : ''}${server.siteCertificate ? ',secure_boot_uki:true' : ''}`,

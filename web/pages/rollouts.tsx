@@ -167,10 +167,8 @@ function orderOf(rollout: RolloutAnswer): string {
 
 const TurnRow = ({ turn }: { readonly turn: Turn }) => (
   <tr>
-    <th scope="row">
-      {findNode(turn.uuid) ? <Link to={nodePath(turn.uuid)}>{turn.node}</Link> : turn.node}
-      {turn.canary && <span class="tag">canary</span>}
-    </th>
+    <th scope="row">{findNode(turn.uuid) ? <Link to={nodePath(turn.uuid)}>{turn.node}</Link> : turn.node}</th>
+    <td>{turn.canary ? 'canary' : '–'}</td>
     <td>
       <State state={turn.state} />
     </td>
@@ -202,7 +200,7 @@ export function Rollout({ id }: { readonly id: string }) {
           <RolloutActs rollout={rollout} onDone={answer.again} />
           <Windowed
             label="Nodes in their order"
-            columns={['Node', 'State', 'Stages done', 'Does', 'Because']}
+            columns={['Node', 'Goes first', 'State', 'Stages', 'Does', 'Because']}
             rows={rollout.nodes ?? []}
             row={(turn) => <TurnRow key={turn.uuid} turn={turn} />}
             none="The plan changes no node."
