@@ -24,7 +24,8 @@ test('commands for 500 BMCs at once start 64 processes at most, and all are carr
     return { code: 0, stdout: 'Chassis Power is on\n', stderr: '' }
   }
   const bmcs = new BmcRegistry({ run, suites: new CipherSuites({ clock: systemClock, key: Buffer.alloc(32) }) })
-  const all = Array.from({ length: 500 }, (_, n) => bmcs.target(nodeAt(n)).bmc.power(signal))
+  // Each with a signal of its own, as orders have: all that wait listen at theirs.
+  const all = Array.from({ length: 500 }, (_, n) => bmcs.target(nodeAt(n)).bmc.power(new AbortController().signal))
   expect(new Set(await Promise.all(all))).toEqual(new Set(['on']))
   expect(most).toBe(64)
 })

@@ -19,6 +19,7 @@ import { http } from '../../kit/http.ts'
 import { KeystoneSession } from '../../kit/keystone.ts'
 import type { Log } from '../../kit/log.ts'
 import { obedientIpmitool } from '../fake/ipmitool.ts'
+import { freePort } from '../kit/free-port.ts'
 import { ApiClient } from '../lab/client.ts'
 import { DISK, id, IMAGES, KERNEL, sha512 } from './glance-images.ts'
 import { storeWith } from './store-with.ts'
@@ -247,10 +248,11 @@ describe('who gets which image', () => {
   })
 
   test('who may not log in, and a Glance that is away, are told as such', async () => {
-    const away = new Glance({ url: 'http://127.0.0.1:9', auth: { kind: 'none' }, ca: undefined }, http)
+    const url = `http://127.0.0.1:${await freePort()}`
+    const away = new Glance({ url, auth: { kind: 'none' }, ca: undefined }, http)
     expect(await faultOf(away.image(id(1), null, signal))).toBe('image.source')
     const gone = new KeystoneSession(
-      { authUrl: 'http://127.0.0.1:9/v3', identity: credential, ca: undefined },
+      { authUrl: `${url}/v3`, identity: credential, ca: undefined },
       { http, wall: () => Date.now(), code: 'image.source' },
     )
     expect(await faultOf(gone.current(signal))).toBe('image.source')

@@ -4,6 +4,7 @@ import { createServer, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { until } from '../../kit/clock.ts'
+import { freePort } from '../kit/free-port.ts'
 import { Victim } from './victim.ts'
 
 const SYSTEM = '/redfish/v1/Systems/1'
@@ -22,7 +23,7 @@ const HARMS: Readonly<Record<string, Harm>> = {
   'a hundred thousand levels': (response) => void response.end('['.repeat(100_000)),
   'ten thousand members': (response) => void response.end(LONG),
   'a redirect to another host': (response) => {
-    response.writeHead(307, { location: 'http://127.0.0.1:9/redfish/v1/Systems/1' })
+    response.writeHead(307, { location: `http://127.0.0.1:${nobodysPort}/redfish/v1/Systems/1` })
     response.end()
   },
   'headers without an end': (response) => {
@@ -37,11 +38,13 @@ const HARMS: Readonly<Record<string, Harm>> = {
 
 const BMCS_EACH = 5
 let harm: Harm | undefined
+let nobodysPort = 0
 let server: Server
 let victim: Victim
 const name = (i: number) => `n${i}`
 
 beforeAll(async () => {
+  nobodysPort = await freePort()
   server = createServer((request, response) => {
     request.resume()
     const path = (request.url ?? '').replace(/(?<=.)\/$/, '')

@@ -3,6 +3,7 @@ import { createSocket, type Socket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
 import type { Clock } from '../../../kit/clock.ts'
+import { unlessAborted } from '../../../kit/unless-aborted.ts'
 import type { IpmiInfo } from '../controller.ts'
 import { socketFault } from './faults.ts'
 
@@ -74,10 +75,7 @@ interface Address {
 /** A look-up cannot be broken off, but nobody waits for one whose answer is not wanted any more. */
 function addressesOf(name: string, signal: AbortSignal): Promise<readonly Address[]> | readonly Address[] {
   if (isIP(name)) return [{ address: name, family: isIP(name) }]
-  const aborted = new Promise<never>((_resolve, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
-  })
-  return Promise.race([lookup(name, { all: true }), aborted])
+  return unlessAborted(lookup(name, { all: true }), signal)
 }
 
 async function firstOf(addresses: readonly Address[], port: number): Promise<Socket> {

@@ -1,4 +1,5 @@
 /** Work that several may wait for: it is done once, and broken off when nobody waits for it any more. */
+import { unlessAborted } from '../../../kit/unless-aborted.ts'
 
 interface Running<T> {
   readonly result: Promise<T>
@@ -20,7 +21,7 @@ export class SharedWork<T> {
     const running = this.running.get(key) ?? this.begin(key, start)
     running.waiting += 1
     try {
-      return await Promise.race([running.result, ...(signal ? [aborted(signal)] : [])])
+      return await (signal ? unlessAborted(running.result, signal) : running.result)
     } finally {
       running.waiting -= 1
       if (running.waiting === 0) {
@@ -39,9 +40,3 @@ export class SharedWork<T> {
     return running
   }
 }
-
-const aborted = (signal: AbortSignal): Promise<never> =>
-  new Promise((_, reject) => {
-    if (signal.aborted) return reject(signal.reason as Error)
-    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
-  })
