@@ -120,6 +120,12 @@ const Guests = z.discriminatedUnion('kind', [
 ])
 
 const Bmc = z.strictObject({
+  ipmiClient: z
+    .enum(['native', 'ipmitool'])
+    .default('native')
+    .describe(
+      'What an arbiter takes to reach a BMC over IPMI itself: its own client, which looks before each datagram whether this arbiter still leads, or ipmitool. Blades behind another controller and cipher suites other than 3 and 17 always take ipmitool.',
+    ),
   conductor: z
     .strictObject({
       url: Url.describe('API of the conductor.'),

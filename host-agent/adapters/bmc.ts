@@ -7,6 +7,8 @@ import { aboutBmc, ipmiInfo } from '../../conductor/bmc/info.ts'
 import { redfishInfo } from '../../conductor/bmc/redfish/info.ts'
 import { Redfish } from '../../conductor/bmc/redfish/redfish.ts'
 import { Ipmitool } from '../../conductor/bmc/ipmitool.ts'
+import { NativeIpmi, speaksNatively, type NativeParts } from '../../conductor/bmc/native-ipmi.ts'
+import { PollLanes } from '../../conductor/bmc/poll-lanes.ts'
 import type { BmcTarget } from '../../conductor/bmc/controller.ts'
 import { CipherSuites } from '../../conductor/bmc/suites.ts'
 import type { Clock } from '../../kit/clock.ts'
@@ -25,6 +27,8 @@ export interface Power {
 
 /** One try of its own: a read or a command that takes longer is asked anew by who wanted it. */
 const COMMAND_TIMEOUT_MS = 4_500
+/** An arbiter polls no BMC. */
+const POLLS = 1
 
 /** driver_info of a host's BMC as at the conductor; undefined: this source has none. */
 export type BmcSource = (host: string) => Promise<Record<string, unknown> | undefined>
@@ -35,23 +39,31 @@ export class DirectPower implements Power {
   private readonly queue: BmcQueue
   private readonly suites: CipherSuites
   private readonly clock: Clock
+  /** Absent: all is left to ipmitool. */
+  private readonly native: NativeParts | undefined
   /** Redfish clients by host: a warm connection is what makes a fence quick. */
   private readonly clients = new Map<string, { readonly of: string; readonly bmc: Redfish }>()
   private session = 0
 
-  /** The first source that knows a host counts. */
-  constructor(sources: readonly BmcSource[], parts: { run: Run; clock: Clock; random?: Random }) {
+  /** The first source that knows a host counts. `clock`: a monotonic one. */
+  constructor(
+    sources: readonly BmcSource[],
+    parts: { run: Run; clock: Clock; random?: Random; ipmiClient: 'native' | 'ipmitool' },
+  ) {
+    const { clock, random = systemRandom } = parts
+    this.native =
+      parts.ipmiClient === 'native' ? { clock, monotonic: clock, random, lanes: new PollLanes(POLLS) } : undefined
     this.sources = sources
     this.run = parts.run
     this.clock = parts.clock
     this.queue = new BmcQueue(parts.clock)
-    this.suites = new CipherSuites({ clock: parts.clock, key: (parts.random ?? systemRandom).bytes(32) })
+    this.suites = new CipherSuites({ clock: parts.clock, key: random.bytes(32) })
   }
 
   async ask(host: { name: string }, command: BmcCommand, signal: AbortSignal): Promise<PowerAnswer> {
     const target = await this.target(host.name)
     const options = { priority: 'fence' as const, timeoutMs: COMMAND_TIMEOUT_MS, signal }
-    // Each ipmitool is a process and a session of its own.
+    // Each command is a session of its own.
     const session = (this.session += 1)
     if (command === 'off') {
       await this.queue.run(target, options, (bmc, broken) => bmc.setPower('off', broken))
@@ -68,10 +80,10 @@ export class DirectPower implements Power {
       if (!own) continue
       if (own.redfish_address !== undefined) return this.redfish(host, own)
       const about = ipmiInfo(own)
-      return {
-        key: `${about.address}:${about.port}`,
-        bmc: new Ipmitool(about, { run: this.run, suites: this.suites, patience: ['-N', '1', '-R', '3'] }),
-      }
+      const { run, suites, native } = this
+      const rest = new Ipmitool(about, { run, suites, patience: ['-N', '1', '-R', '3'] })
+      const bmc = native && speaksNatively(about) ? new NativeIpmi(about, { native, suites, rest }) : rest
+      return { key: `${about.address}:${about.port}`, bmc }
     }
     throw new Fault(
       'bmc.config',

@@ -1,5 +1,6 @@
 /** The environment of an arbiter for real: Consul's store and sessions, BMCs, the manager of the instances. Each call
  *  answers by its deadline, whatever happens. */
+import { whileLeading } from '../../conductor/bmc/leading.ts'
 import type { Clock } from '../../kit/clock.ts'
 import { systemClock } from '../../kit/clock.ts'
 import type { Consul, TreeOptions, TxnOp } from '../../kit/consul.ts'
@@ -105,7 +106,10 @@ export function consulEnvironment(parts: RealParts): { environment: Environment;
       const { signal, once } = bounded(clock, ask.deadlineMs)
       const answer = once(done)
       whenDone(
-        parts.power.ask({ name: ask.host, node: parts.nodeOf(ask.host) }, ask.command, signal),
+        whileLeading(
+          () => ask.leads() && clock.now() < ask.deadlineMs,
+          () => parts.power.ask({ name: ask.host, node: parts.nodeOf(ask.host) }, ask.command, signal),
+        ),
         answer,
         (error) => {
           log.warn({ host: ask.host, command: ask.command, err: error }, 'a BMC command failed')

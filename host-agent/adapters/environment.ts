@@ -19,9 +19,10 @@ export interface Environment {
   ): void
   /** A read that no earlier write can be missing from. */
   readStore(done: (snapshot: Snapshot | undefined) => void): void
-  /** Must not begin after `notAfterMs`, and is broken off at `deadlineMs`; answers by then in any case. */
+  /** Must not begin after `notAfterMs`, and is broken off at `deadlineMs`; answers by then in any case. Nothing more is
+   *  sent once `leads` says no. */
   bmc(
-    ask: { host: string; command: BmcCommand; notAfterMs: number; deadlineMs: number },
+    ask: { host: string; command: BmcCommand; notAfterMs: number; deadlineMs: number; leads: () => boolean },
     done: (answer: PowerAnswer) => void,
   ): void
   /** Outlets or storage access of a host, as `bmc`. */

@@ -139,13 +139,15 @@ function askPower(arbiter: ArbiterState, effect: Exclude<FenceEffect, { do: 'wri
   const { host } = effect
   const askedMs = environment.now()
   const times = timesOf(effect, askedMs)
+  const epoch = arbiter.lease?.epoch
+  const leads = () => arbiter.lease?.epoch === epoch && arbiter.leads(environment.now())
   const about = arbiter.memory.open(host)
   about.fence = fenceAsked(about.fence, effect, askedMs)
   const done = remember<Parameters<Parameters<typeof environment.bmc>[1]>[0]>(arbiter, host, (memory, answer, atMs) => {
     memory.fence = powerAnswered(memory.fence, effect, { ...answer, askedMs, atMs })
   })
-  if (effect.do === 'read power') return environment.bmc({ host, command: 'identify', ...times }, done)
-  if (effect.do === 'power off') return environment.bmc({ host, command: 'off', ...times }, done)
+  if (effect.do === 'read power') return environment.bmc({ host, command: 'identify', ...times, leads }, done)
+  if (effect.do === 'power off') return environment.bmc({ host, command: 'off', ...times, leads }, done)
   const action = effect.do === 'device off' ? 'off' : 'status'
   environment.device({ host, level: effect.level, action, ...times }, done)
 }

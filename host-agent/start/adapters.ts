@@ -85,6 +85,7 @@ export async function powerOf(
       new ConductorPower({ url, authorization, ca: caFile === undefined ? undefined : await readFile(caFile, 'utf8') }),
     )
   }
-  ways.push(new DirectPower([...(bmc.directFile ? [fileSource(bmc.directFile)] : []), parts.sealed], parts))
+  const sources = [...(bmc.directFile ? [fileSource(bmc.directFile)] : []), parts.sealed]
+  ways.push(new DirectPower(sources, { ...parts, ipmiClient: bmc.ipmiClient }))
   return new EitherPower(ways)
 }

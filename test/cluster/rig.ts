@@ -32,7 +32,7 @@ export class Cluster {
   }
 
   /** A conductor of this name. All have one secret.key. */
-  async start(hostname: string, config: Readonly<Record<string, unknown>> = {}): Promise<Victim> {
+  async start(hostname: string, config: Readonly<Record<string, unknown>> = {}, program?: string): Promise<Victim> {
     const data = join(this.dir, hostname)
     await mkdir(data, { mode: 0o700 })
     await writeFile(join(data, 'secret.key'), `${Buffer.alloc(32, 1).toString('hex')}\n`, { mode: 0o600 })
@@ -45,6 +45,7 @@ export class Cluster {
         powerSync: { everySeconds: 2 },
         ...config,
       },
+      ...(program === undefined ? {} : { program }),
     })
     this.running.set(hostname, victim)
     return victim

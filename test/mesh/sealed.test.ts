@@ -55,13 +55,13 @@ describe('where an arbiter finds credentials', () => {
   const ask = (power: DirectPower, host: string) => power.ask({ name: host }, 'identify', new AbortController().signal)
 
   test('what was sealed for it is used, and goes nowhere but to the program that needs it', async () => {
-    const power = new DirectPower([sealed], { run: run as never, clock: monotonicClock })
+    const power = new DirectPower([sealed], { run: run as never, clock: monotonicClock, ipmiClient: 'ipmitool' })
     expect(await ask(power, 'h1')).toMatchObject({ power: 'on' })
     expect(asked.every(({ argv }) => !argv.includes('right'))).toBe(true)
     expect(asked.some(({ password }) => password === 'right')).toBe(true)
   })
   test('a box that was put under another host’s name does not open', async () => {
-    const power = new DirectPower([sealed], { run: run as never, clock: monotonicClock })
+    const power = new DirectPower([sealed], { run: run as never, clock: monotonicClock, ipmiClient: 'ipmitool' })
     await expect(ask(power, 'h2')).rejects.toMatchObject({ code: 'secret.key' })
     await expect(ask(power, 'h3')).rejects.toMatchObject({ code: 'bmc.config' })
   })
@@ -69,7 +69,11 @@ describe('where an arbiter finds credentials', () => {
     const dir = await mkdtemp(join(tmpdir(), 'rackward-sealed-'))
     const file = join(dir, 'bmcs.yaml')
     await writeFile(file, 'h1: { ipmi_address: 192.0.2.9, ipmi_username: u, ipmi_password: other }\n', { mode: 0o600 })
-    const power = new DirectPower([fileSource(file), sealed], { run: run as never, clock: monotonicClock })
+    const power = new DirectPower([fileSource(file), sealed], {
+      run: run as never,
+      clock: monotonicClock,
+      ipmiClient: 'ipmitool',
+    })
     asked.length = 0
     await ask(power, 'h1')
     expect(asked.every(({ password }) => password === 'other')).toBe(true)

@@ -233,7 +233,11 @@ test('a system that is powering off is not off', async () => {
 test('an arbiter fences through Redfish with Basic: two readings prove "off", and no session is taken', async () => {
   const { bmc } = await rig()
   bmc.system.power = 'On'
-  const power = new DirectPower([async () => bmc.driverInfo()], { run: noRun, clock: systemClock })
+  const power = new DirectPower([async () => bmc.driverInfo()], {
+    run: noRun,
+    clock: systemClock,
+    ipmiClient: 'native',
+  })
   const signal = AbortSignal.timeout(LIFE_MS)
   const before = await power.ask({ name: 'h1' }, 'identify', signal)
   expect(before).toMatchObject({ power: 'on', systemUuid: bmc.system.uuid })

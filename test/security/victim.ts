@@ -26,6 +26,8 @@ export interface VictimOptions {
   /** Address of the API there; 127.0.0.1 otherwise. */
   readonly address?: string
   readonly env?: Readonly<Record<string, string>>
+  /** Of another release. */
+  readonly program?: string
   /** Limit of open files (RLIMIT_NOFILE). */
   readonly descriptors?: number
 }
@@ -73,12 +75,12 @@ export class Victim {
 
   /** Starts the process (again) on the same data, and waits until it answers. Rejects when it ends instead. */
   async restart(otherwise: Pick<VictimOptions, 'descriptors'> = {}): Promise<void> {
-    const { namespace, descriptors, env } = { ...this.options, ...otherwise }
+    const { namespace, descriptors, env, program: main = RACKWARD_MAIN } = { ...this.options, ...otherwise }
     const argv = [
       process.execPath,
       '--enable-source-maps',
       '--inspect-port=127.0.0.1:0',
-      RACKWARD_MAIN,
+      main,
       'conductor',
       '--config',
       join(this.dir, 'conductor.yaml'),

@@ -6,6 +6,7 @@ import { Connections, type PostgresOptions, type SqlValue } from '../postgres/co
 import { holdStill, inTransactionOf, refuseWrites } from './postgres-hold.ts'
 import { checkKey } from '../postgres/key.ts'
 import { Lease } from '../postgres/lease.ts'
+import { refuseLiving } from '../postgres/living.ts'
 import { migrate, OLDEST } from '../postgres/migrate.ts'
 import type { Seal } from '../secrets.ts'
 import { FENCE, isFenced, MARK, type MoveMark } from './mark.ts'
@@ -54,7 +55,10 @@ export class PostgresSide implements MoveSide {
     try {
       await migrate(side.connections, true)
       // Nobody can hold what was moved, nor change it.
-      if ((await side.mark())?.state !== 'moved') await side.lease.start()
+      if ((await side.mark())?.state !== 'moved') {
+        await refuseLiving(side.connections, parts.clock)
+        await side.lease.start()
+      }
       return side
     } catch (error) {
       await side.connections.close()

@@ -8,8 +8,10 @@ import { newNode } from '../../../conductor/node/record.ts'
 import { MIGRATIONS } from '../../../conductor/store/migrations.ts'
 import { FENCE } from '../../../conductor/store/move/mark.ts'
 import type { MoveSide } from '../../../conductor/store/move/side.ts'
+import { openPostgres } from '../../../conductor/store/postgres/store.ts'
+import { monotonicClock, systemClock } from '../../../kit/clock.ts'
 import { Postgres } from '../postgres.ts'
-import { uuid } from '../store-conformance/bench.ts'
+import { LIMITS, SEAL, uuid } from '../store-conformance/bench.ts'
 import { MoveBench } from './bench.ts'
 import { act, actsOf } from './random-store.ts'
 
@@ -122,6 +124,38 @@ test('a destination with records is refused and left as it is; so is a source th
   const locked = { code: 'store.locked' }
   await bench.sqlite(() => expect(bench.move('sqlite')).rejects.toMatchObject(locked))
   await bench.postgres(() => expect(bench.move('postgres')).rejects.toMatchObject(locked))
+})
+
+test('conductors that share the database are named, and one that died is waited for', async () => {
+  const url = server.urlOf(bench.database)
+  const open = (name: string) =>
+    openPostgres(
+      { url, connections: 2 },
+      {
+        clock: systemClock,
+        monotonic: monotonicClock,
+        limits: LIMITS,
+        seal: SEAL,
+        conductor: `id of ${name}`,
+        shared: { hostname: name, group: '' },
+      },
+    )
+  const stores = [await open('rack-1'), await open('rack-2')]
+  try {
+    await stores[0]?.addNode(node(1))
+    await expect(bench.move('postgres')).rejects.toMatchObject({
+      code: 'store.locked',
+      detail: expect.stringContaining('stop all of them first (rack-1, rack-2)') as string,
+    })
+  } finally {
+    for (const store of stores) await store.close()
+  }
+  // As after kill -9.
+  await server.sql(
+    bench.database,
+    "INSERT INTO members (owner, hostname, grp, until) VALUES ('dead', 'rack-3', '', clock_timestamp() + interval '2 s')",
+  )
+  expect((await bench.move('postgres')).isNew).toBe(true)
 })
 
 test('a configuration that names an empty database beside a file with nodes is refused', async () => {
