@@ -1,4 +1,5 @@
 /** `rackward boot`: the boot services as a process of their own. */
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { agentIdentity } from '../conductor/agents/certificate.ts'
@@ -6,7 +7,7 @@ import { BootService } from '../conductor/boot/service.ts'
 import { bootKey } from '../conductor/boot/token.ts'
 import { loadConfig } from '../conductor/config.ts'
 import { systemClock } from '../kit/clock.ts'
-import { companion, withoutPrivileges } from '../kit/companion.ts'
+import { companion, rootReadsAll, withoutPrivileges } from '../kit/companion.ts'
 import { Fault } from '../kit/fault.ts'
 import { makeLog } from '../kit/log.ts'
 import { systemRandom } from '../kit/random.ts'
@@ -32,14 +33,21 @@ export async function runBoot(path: string): Promise<void> {
   const log = makeLog('boot', config.log)
   const { pin } = await agentIdentity(config.data)
   const tokenKey = await bootKey(join(config.data, 'boot.key'), systemRandom)
+  const isRoot = process.getuid?.() === 0
+  if (isRoot && !rootReadsAll(await readFile('/proc/self/status', 'utf8')))
+    log.warn(
+      {},
+      'the process that sends boot files may not read files of other users here (no CAP_DAC_READ_SEARCH): kernels, ' +
+        'ramdisks and the image store must belong to root or be readable by all, or the container needs ' +
+        '--cap-add DAC_READ_SEARCH; else nodes that ask for them get status 500',
+    )
   const service = new BootService({
     config: { ...config, boot, agent },
     pin,
     tokenKey,
     clock: systemClock,
     log,
-    launchFiles: (onMessage) =>
-      companion(withoutPrivileges(FILES_ARGV, process.getuid?.() === 0), { env: FILES_ENV, onMessage }),
+    launchFiles: (onMessage) => companion(withoutPrivileges(FILES_ARGV, isRoot), { env: FILES_ENV, onMessage }),
     onEnd: () => process.exit(0),
   })
   await service.start()

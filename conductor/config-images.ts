@@ -42,7 +42,7 @@ const GlanceConfig = z.strictObject({
 const Swarm = z.strictObject({
   enabled: z
     .boolean()
-    .default(false)
+    .default(true)
     .describe(
       'Whether nodes that write the same image serve its pieces to each other. While they do, each listens on its provisioning address; only other nodes that write this image now can fetch from it.',
     ),

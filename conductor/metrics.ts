@@ -4,6 +4,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import type { ImageStore } from '../images/store.ts'
 import { isFault } from '../kit/fault.ts'
 import { bootMetrics, type OnBootTotals } from './boot/metrics.ts'
+import type { ImageMoved } from './api/agent-wire.ts'
 import type { EventParts } from './events/parts.ts'
 import { STATES } from './node/workflow/states.ts'
 import type { EventRecord, Store } from './store/port.ts'
@@ -174,6 +175,12 @@ function journalCounters(registers: Registry[]): (event: EventRecord) => void {
     help: 'warnings of the boot services',
     registers,
   })
+  const imageBytes = new Counter({
+    name: 'rackward_image_bytes_total',
+    help: 'bytes of images that nodes fetched, as they are stored, by source: the image server, or other nodes',
+    labelNames: ['source'],
+    registers,
+  })
   const text = (value: unknown) => (typeof value === 'string' && value !== '' ? value : 'unknown')
   return ({ kind, detail }) => {
     switch (kind) {
@@ -192,8 +199,17 @@ function journalCounters(registers: Registry[]): (event: EventRecord) => void {
         return unknown.inc()
       case 'trouble':
         return warnings.inc()
+      case 'agent-done':
+        return countImage(detail.moved as ImageMoved | undefined, imageBytes)
     }
   }
+}
+
+function countImage(moved: ImageMoved | undefined, bytes: Counter<'source'>): void {
+  if (!moved) return
+  const fromNeighbours = Math.min(moved.shared?.fromNeighbours ?? 0, moved.fetchedBytes)
+  bytes.inc({ source: 'neighbours' }, fromNeighbours)
+  bytes.inc({ source: 'server' }, moved.fetchedBytes - fromNeighbours)
 }
 
 export const faultLabel = (error: unknown): string => (isFault(error) ? error.code : 'unknown')

@@ -1,7 +1,9 @@
 /** A program of ours as a child with a channel of messages: it lives no longer than this process, since whatever ends
  *  this process closes the channel. And the other end of the channel. */
 import { spawn, type ChildProcess } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
 import type { Server } from 'node:net'
+import { setPriority } from 'node:os'
 
 export interface Companion {
   readonly pid: number | undefined
@@ -14,6 +16,8 @@ export interface Companion {
 }
 
 const KILL_AFTER_MS = 2_000
+/** Bit 2: capabilities(7). */
+const CAP_DAC_READ_SEARCH = 1n << 2n
 
 /** Its outputs are our standard error, and its environment is `env` alone. */
 export function companion(
@@ -83,3 +87,18 @@ export const withoutPrivileges = (argv: readonly string[], isRoot: boolean): str
   '--',
   ...argv,
 ]
+
+/** Whether root reads files of others after `withoutPrivileges`; containers take that right away. `status`: of
+ *  /proc/self/status. */
+export function rootReadsAll(status: string): boolean {
+  const bounds = /^CapBnd:\s*([0-9a-f]+)$/m.exec(status)?.[1]
+  return bounds === undefined || (BigInt(`0x${bounds}`) & CAP_DAC_READ_SEARCH) !== 0n
+}
+
+/** Everybody else goes first where a processor is wanted. Where the kernel groups processes by session
+ *  (sched_autogroup), nice values count within one session alone, and a companion has its own: the group gives way as
+ *  well. */
+export async function giveWay(niceness: number): Promise<void> {
+  setPriority(niceness)
+  await writeFile('/proc/self/autogroup', String(niceness)).catch(() => undefined)
+}

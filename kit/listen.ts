@@ -16,6 +16,8 @@ export interface ListenOptions {
   readonly path?: string
   /** Connections that wait to be accepted; absent: as Node.js has it. */
   readonly backlog?: number
+  /** A socket that listens already, inherited from who started this process. */
+  readonly fd?: number
 }
 
 /** TCP, TLS, HTTP, HTTP/2 and unix sockets; or the socket of a server that another process opened. */
@@ -28,6 +30,10 @@ export function listen<S extends Listener>(server: S, options: ListenOptions | S
     })
   })
 }
+
+/** The descriptor of a server that listens, for a child that is to inherit it. */
+export const descriptorOf = (server: Server): number =>
+  (server as unknown as { readonly _handle: { readonly fd: number } })._handle.fd
 
 /** Ends an HTTP server and its connections, those under way among them. */
 export async function closed(server: {

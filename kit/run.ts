@@ -106,9 +106,10 @@ export function pipedToFile(argv: readonly string[], outputFd: number): Omit<Pip
   return { stdin: made.stdin, done: made.done, stop: () => made.stop() }
 }
 
-/** A child whose standard input and output are streams, for filters such as `zstd -dc`. */
-export const piped = (argv: readonly string[], env?: Record<string, string>): Piped =>
-  filter(argv, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...env } })
+/** A child whose standard input and output are streams, for filters such as `zstd -dc`. `fds`: open files of ours that
+ *  it gets as its descriptors from 3 on. */
+export const piped = (argv: readonly string[], env?: Record<string, string>, fds: readonly number[] = []): Piped =>
+  filter(argv, { stdio: ['pipe', 'pipe', 'pipe', ...fds], env: { ...process.env, ...env } })
 
 /** Starts a program that outlives us, with our standard error as its output. Answers its pid; undefined: it could not
  *  be started. */

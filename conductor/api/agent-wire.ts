@@ -156,9 +156,25 @@ export const Progress = z.object({
   from: z.optional(Text(200)),
 })
 
+const Uuid = z.string().check(z.regex(/^[0-9a-f-]{36}$/))
+
 /** What a deploy moved: pieces of the image that hold data, those of them that the disk held already, and the bytes of
  *  the others, as they are stored and as they are written. */
-export const ImageMoved = z.object({ pieces: Count, heldPieces: Count, fetchedBytes: Count, writtenBytes: Count })
+export const ImageMoved = z.object({
+  pieces: Count,
+  heldPieces: Count,
+  fetchedBytes: Count,
+  writtenBytes: Count,
+  /** Of the fetched bytes those that other nodes sent, who sent most, and what this node sent to others; absent: there
+   *  was no swarm. */
+  shared: z.optional(
+    z.object({
+      fromNeighbours: Count,
+      toNeighbours: Count,
+      neighbours: z.array(z.object({ node: Uuid, bytes: Count })).check(z.maxLength(64)),
+    }),
+  ),
+})
 
 export const Report = z.object({
   orderId: Text(80),
@@ -209,6 +225,7 @@ export type Inventory = z.infer<typeof Inventory>
 export type Order = z.infer<typeof Order>
 export type ErasedDisk = z.infer<typeof ErasedDisk>
 export type Progress = z.infer<typeof Progress>
+export type ImageMoved = z.infer<typeof ImageMoved>
 export type Report = z.infer<typeof Report>
 export type SessionRequest = z.infer<typeof SessionRequest>
 export type SessionGrant = z.infer<typeof SessionGrant>

@@ -4,7 +4,8 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { monotonicClock as clock, systemClock } from '../../kit/clock.ts'
 import { asFault, isFault } from '../../kit/fault.ts'
 import { systemRandom } from '../../kit/random.ts'
-import { run } from '../../kit/run.ts'
+import { becomeNobody, inCell } from '../../kit/nobody.ts'
+import { piped, run, type Piped } from '../../kit/run.ts'
 import type { Order, Progress, SessionGrant } from '../../conductor/api/agent-wire.ts'
 import { parseCmdline, type BootArgs } from './cmdline.ts'
 import { ConductorLink } from './conductor.ts'
@@ -12,11 +13,17 @@ import { askDhcp } from './dhcp.ts'
 import { bringUp } from './network.ts'
 import { carryOut } from './orders.ts'
 import { whileReporting } from './reporting.ts'
+import type { DoorParts } from './swarm/door.ts'
+import { servePeers } from './swarm/peer-main.ts'
+import { PeerProcess } from './swarm/peer-process.ts'
 import { readBootMode, readNics } from './sysfs.ts'
 import { proveBoot } from './tpm/prove.ts'
 import { troubleOf } from './trouble.ts'
 
 const SECRET_FILE = '/run/rackward-session'
+/** The root of the process that serves pieces of an image to other nodes, and its name on the command line. */
+const CELL_DIR = '/run/rackward-peer'
+const PEER = 'peer'
 /** Reports come at least once a second (the conductor's clock for silence is counted in minutes). */
 const REPORT_MS = 900
 
@@ -43,6 +50,7 @@ async function obey(link: ConductorLink, order: Order, args: BootArgs): Promise<
     index: link.index,
     configDrive: link.configDrive,
     swarm: link.swarm,
+    door: (doorParts: DoorParts) => new PeerProcess(doorParts, launchPeer),
     random: systemRandom,
     progress: (now: Progress) => {
       progress = now
@@ -102,7 +110,26 @@ async function main(): Promise<void> {
   }
 }
 
-main().catch(async (error: unknown) => {
+/** It sees Node.js and this program alone, and has no network but the socket that it inherits. */
+function launchPeer(listeningFd: number): Piped {
+  const { argv, env } = inCell({
+    dir: CELL_DIR,
+    node: process.execPath,
+    program: process.argv[1] as string,
+    words: [PEER],
+    busybox: '/bin/busybox',
+  })
+  return piped(argv, env, [listeningFd])
+}
+
+async function servePieces(): Promise<void> {
+  becomeNobody()
+  const end = () => process.exit(0)
+  await servePeers({ input: process.stdin, output: process.stdout, fd: 3, clock, random: systemRandom, end })
+}
+
+const start = process.argv[2] === PEER ? servePieces : main
+start().catch(async (error: unknown) => {
   say(`cannot go on: ${error instanceof Error ? error.message : String(error)}`)
   // A refused token or session stays refused; the conductor's deadline decides. Others may pass.
   await clock.sleep(isFault(error, 'agent.token') || isFault(error, 'agent.session') ? 30_000 : 2_000)

@@ -4,6 +4,7 @@ import {
   CONFIG_DRIVE_BYTES,
   ImageIndex,
   indexFlaw,
+  type ImageMoved,
   type Order,
   type Progress,
   type Report,
@@ -30,6 +31,8 @@ import { disksAndVolumes, startVolumes, type RunningVolume } from './raid/volume
 import type { Moved } from './moved.ts'
 import { openRescue } from './rescue.ts'
 import { readBootMode, readDisks } from './sysfs.ts'
+import type { MakeDoor } from './swarm/door.ts'
+import type { Shared } from './swarm/fetch-parts.ts'
 import { swarmFor } from './swarm/for-order.ts'
 import { makeUnbootable, writeImage } from './write-image.ts'
 
@@ -43,6 +46,8 @@ export interface OrderParts {
   configDrive(): Promise<Buffer>
   /** Of the tracker; absent: the image server alone is asked. */
   readonly swarm?: (call: SwarmCall) => Promise<SwarmAnswer>
+  /** How neighbours get at pieces. */
+  readonly door?: MakeDoor
   readonly random: Random
   progress(progress: Progress): void
 }
@@ -130,11 +135,11 @@ async function deploy(
   stopwatch.lap('prepare')
   const file = await DiskFile.open(disk.name)
   let ready: JumpReady | undefined
-  let moved: Moved | undefined
+  let moved: ImageMoved | undefined
   try {
     if (volume) await clearLoaders(volume, mdadm)
     const swarm = await swarmFor(order, { ...parts, index, disk: file })
-    moved = await writeImage({
+    const written = await writeImage({
       disk: file,
       swarm,
       index,
@@ -148,6 +153,7 @@ async function deploy(
         parts.progress({ phase, doneBytes, totalBytes: index.sizeBytes, ...(from ? { from } : {}) })
       },
     })
+    moved = { ...written, ...(swarm?.shared ? { shared: sharedOf(swarm.shared) } : {}) }
     stopwatch.lap('readback')
     const drivers = order.kexec ? await readDrivers(disk.name) : []
     const taken = order.kexec
@@ -184,6 +190,8 @@ async function deploy(
     ...(ready ? { jump: ready } : {}),
   }
 }
+
+const sharedOf = ({ neighbours, ...bytes }: Shared) => ({ ...bytes, neighbours: [...neighbours] })
 
 /** Where the bytes of an image come from, for whoever watches; undefined: all of them from the image server. */
 export function sourcesText(swarm: string | undefined, { heldPieces, pieces }: Moved): string | undefined {

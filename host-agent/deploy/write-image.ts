@@ -110,16 +110,18 @@ async function writeHead(parts: AllParts, head: Buffer | undefined, count: (numb
   count(0)
 }
 
-/** Calls `keep` with the pieces that the disk holds, and answers them. Who serves pieces to others says what it has
- *  before it asks for the rest. */
-async function compareAll(parts: AllParts, keep: (number: number) => void): Promise<ReadonlySet<number>> {
-  const { index, held } = parts
+/** Calls `keep` with those of the pieces that the disk holds, and answers them. */
+async function heldOf(
+  { held }: AllParts,
+  numbers: readonly number[],
+  keep: (number: number) => void,
+): Promise<ReadonlySet<number>> {
   const there = new Set<number>()
-  const numbers = index.pieces.keys()
+  const left = numbers.values()
   const lane = async () => {
-    for (const number of numbers) {
+    for (const number of left) {
       if (!held.isOn) return
-      if (number === 0 || index.pieces[number]?.zero || !(await held.has(number))) continue
+      if (!(await held.has(number))) continue
       there.add(number)
       keep(number)
     }
@@ -155,11 +157,11 @@ async function fetchLater({ isOver, ...parts }: PartOfWork, count: (number: numb
   }
   const isLater = (number: number) => number > 0
   if (!swarm) return writeRuns({ ...parts, keep, isOver }, dataRuns(index, isLater), count)
-  const there = await compareAll(parts, keep)
-  await swarm.fetch((number) => isLater(number) && !there.has(number), {
+  await swarm.fetch(isLater, {
     runs: (isWanted) => dataRuns(index, isWanted),
     unicast: (queue, isEnough) =>
-      writeRuns({ ...parts, isOver: isEnough }, queue, (number) => (count(number), swarm.wrote(number))),
+      writeRuns({ ...parts, keep, isOver: isEnough }, queue, (number) => (count(number), swarm.wrote(number))),
+    held: (numbers) => heldOf(parts, numbers, keep),
     store: async (number, bytes) => {
       await parts.disk.write(bytes, number * index.pieceBytes)
       moved.wrote(number)

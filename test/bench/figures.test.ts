@@ -6,6 +6,7 @@ import { servedFigure } from './images.ts'
 import { compare } from './media.ts'
 import { believable } from './power.ts'
 import { ratiosOf } from './redeploy.ts'
+import { believableRun } from './fabric/report.ts'
 import { figureOf } from './redfish.ts'
 import { stormFigures } from './storm.ts'
 import { believableWeb } from './web.ts'
@@ -144,4 +145,13 @@ test('redeploys are compared with the floor by their medians; a floor that took 
   expect(ratiosOf(floors, redeploys.slice(0, 1))).toEqual({ cold: 1.8, kexec: null })
   expect(() => ratiosOf([{ total: 0 }], redeploys)).toThrow(/a floor of 0 s/)
   expect(() => ratiosOf([], redeploys)).toThrow(/a floor of null s/)
+})
+
+test('a fabric in which the image came faster than its links carry it, or without being sent, has no figures', () => {
+  const run = { medianSeconds: 13, lastSeconds: 15, seedCopies: 2, neighbourCopies: 6, givenCopies: 6, busyShare: 0.5 }
+  const at = { nodes: 8, leastSeconds: 12 }
+  expect(believableRun(run, at)).toBe(run)
+  expect(() => believableRun({ ...run, lastSeconds: 11 }, at)).toThrow('11.00 s are too few: the links alone take 12')
+  expect(() => believableRun({ ...run, lastSeconds: Number.NaN }, at)).toThrow('too few')
+  expect(() => believableRun({ ...run, neighbourCopies: 5 }, at)).toThrow('7.00 copies were sent')
 })

@@ -1,8 +1,8 @@
-/** `npm run bench [-- deploy | redeploy | boot | explain [--only nodes|mesh|NAME,...] | storm | media | images | api |
- *  scale [--nodes N] | web | mesh [--hosts N] | redfish [--bmcs N] | cluster | polls [--bmcs N]]`. Each but the first
- *  has a file of its own name. Deploy: how long a deploy takes per phase, against the floor measured on the same server
- *  in the same run, and the ramdisk's size; then `redeploy`. Figures are for comparing within one run: they move with
- *  the machine. */
+/** `npm run bench [-- deploy | redeploy | boot | explain [--only nodes|mesh|NAME,...] | storm | media | images |
+ *  fabric [--nodes N,...] | api | scale [--nodes N] | web | mesh [--hosts N] | redfish [--bmcs N] | cluster |
+ *  polls [--bmcs N]]`. Each but the first has a file of its own name. Deploy: how long a deploy takes per phase,
+ *  against the floor measured on the same server in the same run, and the ramdisk's size; then `redeploy`. Figures are
+ *  for comparing within one run: they move with the machine. */
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ImageStore } from '../../images/store.ts'
@@ -18,6 +18,7 @@ import { benchServer, makeAll, seconds, sshAnswers, WAIT_MS, type Made } from '.
 import { benchExplain } from './explain.ts'
 import { inRack } from './in-rack.ts'
 import { benchCluster } from './cluster.ts'
+import { benchFabric } from './fabric.ts'
 import { benchImages } from './images.ts'
 import { benchMedia } from './media.ts'
 import { benchMesh } from './mesh.ts'
@@ -99,6 +100,9 @@ async function main(): Promise<void> {
       seconds: { type: 'string', default: '5' },
       servers: { type: 'string', default: '1000' },
       only: { type: 'string' },
+      mbit: { type: 'string' },
+      mb: { type: 'string' },
+      svg: { type: 'string' },
       rounds: { type: 'string' },
       'secure-boot': { type: 'boolean', default: false },
     },
@@ -130,6 +134,15 @@ async function main(): Promise<void> {
     const [clients, rounds] = [Number(values.clients ?? '64'), Number(values.rounds ?? '3')]
     return benchImages({ clients, seconds: Number(values.seconds), rounds, json: values.json, say })
   }
+  if (what === 'fabric')
+    return benchFabric({
+      counts: (values.nodes ?? '2,8,32,134').split(',').map(Number),
+      mbitPerSecond: Number(values.mbit ?? '2'),
+      megabytes: Number(values.mb ?? '3'),
+      svg: values.svg ?? 'fabric.svg',
+      json: values.json,
+      say,
+    })
   if (what === 'explain') return benchExplain({ only: values.only, json: values.json, say })
   if (what === 'storm') return benchStorm({ servers: Number(values.servers), json: values.json, say })
   if (what === 'polls') return benchPolls({ json: values.json, bmcs: Number(values.bmcs ?? '10000') })
@@ -153,7 +166,7 @@ async function main(): Promise<void> {
     })
   if (what !== 'deploy' && what !== 'redeploy')
     throw new Error(
-      `there is no benchmark ${what}; there are deploy, redeploy, boot, explain, storm, media, images, api, scale, web, mesh, redfish, cluster, polls`,
+      `there is no benchmark ${what}; there are deploy, redeploy, boot, explain, storm, media, images, fabric, api, scale, web, mesh, redfish, cluster, polls`,
     )
   const firmware = values.firmware === 'uefi' ? 'uefi' : 'bios'
   const made = await makeAll(say)

@@ -253,8 +253,12 @@ test('in a swarm the pieces that are there are offered, and the others are asked
   const swarm: WriteParts['swarm'] = {
     wrote: (number) => void offered.push(number),
     fetch: async (isWanted, hands) => {
-      asked = hands.runs(isWanted).map(({ first }) => first)
-      await hands.unicast(hands.runs(isWanted), () => false)
+      const there = await hands.held(
+        [...index.pieces.keys()].filter((number) => isWanted(number) && !ZEROS.has(number)),
+      )
+      const left = hands.runs((number) => isWanted(number) && !there.has(number))
+      asked = left.map(({ first }) => first)
+      await hands.unicast(left, () => false)
     },
     close: async () => undefined,
   }

@@ -2,43 +2,16 @@
  *  those. Until the tracker says that there are enough of them, the image server alone is asked, in runs, as without a
  *  swarm; without a tracker it stays so, and whatever fails in the swarm but the disk, it is so again. Every piece that
  *  comes in the swarm is proven by the index before it is written, and every piece before it is passed on. */
-import type { ImageIndex } from '../../../conductor/api/agent-wire.ts'
-import type { SwarmAnswer, SwarmCall } from '../../../conductor/api/swarm-wire.ts'
+import type { SwarmAnswer } from '../../../conductor/api/swarm-wire.ts'
 import { asFault, Fault, isFault } from '../../../kit/fault.ts'
-import type { Clock } from '../../../kit/clock.ts'
-import type { Random } from '../../../kit/random.ts'
 import { Semaphore } from '../../../kit/semaphore.ts'
-import type { DiskFile } from '../disk.ts'
-import { downloadFrame, provePiece, type Run } from '../download.ts'
+import { downloadFrame, provePiece } from '../download.ts'
+import type { Door, MakeDoor } from './door.ts'
+import type { Hands, Shared, SwarmParts } from './fetch-parts.ts'
 import { Neighbours } from './neighbours.ts'
 import { PeerServer } from './peer-server.ts'
 import { SEED, SwarmPlan, type Ask } from './plan.ts'
 import { Shelf } from './shelf.ts'
-
-export interface SwarmParts {
-  readonly orderId: string
-  readonly index: ImageIndex
-  readonly dataUrl: string
-  readonly disk: Pick<DiskFile, 'read'>
-  /** Where neighbours reach this node. */
-  readonly ip: string
-  /** Of the card; undefined: it does not say. */
-  readonly cardBytesPerSecond: number | undefined
-  /** For frames that are passed on. */
-  readonly memoryBytes: number
-  readonly call: (call: SwarmCall) => Promise<SwarmAnswer>
-  readonly clock: Clock
-  readonly random: Random
-}
-
-/** What the writer of the disk does for it. */
-export interface Hands {
-  /** Takes runs out of `queue` and writes them, until `isOver`. */
-  readonly unicast: (queue: Run[], isOver: () => boolean) => Promise<void>
-  readonly store: (number: number, bytes: Buffer) => Promise<void>
-  /** The runs of pieces that are wanted. */
-  readonly runs: (isWanted: (number: number) => boolean) => Run[]
-}
 
 const TICK_MS = 200
 const CALL_AGAIN_MS = 2_000
@@ -50,12 +23,14 @@ const SEED_RETRY_MAX_MS = 10_000
 /** In a row, with nothing from anybody meanwhile. */
 const MAX_SEED_FAILURES = 12
 const MAX_DAMAGED = 3
+const MAX_NAMED = 32
+const MAX_WHY = 80
 
 export class SwarmFetch {
   private readonly parts: SwarmParts
   private readonly shelf: Shelf
   private readonly unpacking = new Semaphore(UNPACKING)
-  private readonly server: PeerServer
+  private readonly door: Door
   private readonly neighbours: Neighbours
   private readonly abort = new AbortController()
   private plan: SwarmPlan | undefined
@@ -73,12 +48,16 @@ export class SwarmFetch {
   private readonly taking = new Set<Promise<void>>()
   /** Bytes that came from neighbours, and from the image server since there were any. */
   readonly came = { peers: 0, seed: 0 }
+  private readonly cameFrom = new Map<string, number>()
+  /** Why nobody can fetch from this node. */
+  private closedWhy: string | undefined
 
   constructor(parts: SwarmParts) {
     this.parts = parts
     const { index, disk, memoryBytes, clock, random, ip } = parts
     this.shelf = new Shelf({ index, disk, memoryBytes })
-    this.server = new PeerServer({
+    const makeDoor: MakeDoor = parts.door ?? ((doorParts) => new PeerServer(doorParts))
+    this.door = makeDoor({
       shelf: this.shelf,
       self: () =>
         this.answer && {
@@ -116,10 +95,24 @@ export class SwarmFetch {
     if (!this.answer?.on) return undefined
     const known = this.answer.neighbours.length
     const { size } = this.neighbours
-    if (size > 0) return `from ${size} neighbours and the image server`
+    const own = this.closedWhy === undefined ? '' : `; nobody can fetch from this node: ${this.closedWhy}`
+    const mb = (bytes: number) => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`
+    const { peers, seed } = this.came
+    if (size > 0) return `from ${size} neighbours (${mb(peers)}) and the image server (${mb(seed)})${own}`
     return known > 0
-      ? `from the image server alone: none of ${known} neighbours can be reached`
-      : 'from the image server; no neighbours yet'
+      ? `from the image server alone: none of ${known} neighbours can be reached${own}`
+      : `from the image server; no neighbours yet${own}`
+  }
+
+  /** Undefined: there was no swarm. */
+  get shared(): Shared | undefined {
+    if (!this.hasListened) return undefined
+    const most = [...this.cameFrom].sort(([, a], [, b]) => b - a).slice(0, MAX_NAMED)
+    return {
+      fromNeighbours: this.came.peers,
+      toNeighbours: this.door.sentBytes,
+      neighbours: most.map(([node, bytes]) => ({ node, bytes })),
+    }
   }
 
   /** Fetches what is wanted. Resolves when all of it is on the disk. */
@@ -129,7 +122,11 @@ export class SwarmFetch {
     void this.keepCalling()
     const queue = hands.runs(isWanted)
     await hands.unicast(queue, () => this.answer?.on === true)
-    const wanted = queue.flatMap(({ first, count }) => Array.from({ length: count }, (_, i) => first + i))
+    const left = queue.flatMap(({ first, count }) => Array.from({ length: count }, (_, i) => first + i))
+    if (left.length === 0) return
+    // Others hear of them before this node asks for the rest.
+    const there = await hands.held(left)
+    const wanted = left.filter((number) => !there.has(number))
     if (wanted.length === 0) return
     const random = () => this.parts.random.bytes(4).readUInt32BE() / 2 ** 32
     const plan = new SwarmPlan({ pieces: this.parts.index.pieces.length, wanted, random })
@@ -152,7 +149,7 @@ export class SwarmFetch {
   wrote(number: number): void {
     if (this.parts.index.pieces[number]?.zero || number === 0) return
     this.shelf.keep(number)
-    this.server.tell()
+    this.door.tell()
   }
 
   /** Nothing listens and nothing is fetched any more. */
@@ -165,9 +162,8 @@ export class SwarmFetch {
   }
 
   private async stopListening(): Promise<void> {
-    if (this.port === 0) return
     this.port = 0
-    await this.server.close()
+    await this.door.close()
   }
 
   private async keepCalling(): Promise<void> {
@@ -187,16 +183,24 @@ export class SwarmFetch {
       if (this.answer?.on && !this.hasListened) {
         this.hasListened = true
         // Who cannot be reached can fetch all the same.
-        this.port = await this.server.listen(ip).catch(() => 0)
+        this.port = await this.door.listen(ip).catch((error: Error) => {
+          this.closedWhy = error.message.slice(0, MAX_WHY)
+          return 0
+        })
         // It may have been closed meanwhile.
         if (this.abort.signal.aborted) return await this.stopListening()
       }
       const { bad, unreachable } = this.neighbours.complaints()
+      if (this.port > 0 && !this.door.isOpen) {
+        this.port = 0
+        this.closedWhy = 'the process that serves pieces ended'
+      }
       const answer = await call({ orderId, port: this.port, have: this.shelf.count, bad, unreachable })
       if (this.abort.signal.aborted) return
       const isFirst = answer.on && !this.answer?.on
       this.answer = answer
       this.aheadMs = answer.nowMs - clock.now()
+      this.door.renew()
       this.neighbours.meet(answer.on ? answer.neighbours : [])
       this.plan?.grant(answer.seed ?? undefined)
       // Others are to hear at once where it listens.
@@ -278,8 +282,9 @@ export class SwarmFetch {
     if (!isNew) return
     this.seedFailures = 0
     this.came[ask.from === SEED ? 'seed' : 'peers'] += bytes.length
+    if (ask.from !== SEED) this.cameFrom.set(ask.from, (this.cameFrom.get(ask.from) ?? 0) + bytes.length)
     this.shelf.keep(ask.piece, isRaw ? undefined : bytes)
-    this.server.tell()
+    this.door.tell()
     if (plan.left === 0) this.end?.resolve()
     else this.act()
   }

@@ -7,6 +7,7 @@ import type { Clock } from '../../../kit/clock.ts'
 import type { Random } from '../../../kit/random.ts'
 import type { DiskFile } from '../disk.ts'
 import { readNics } from '../sysfs.ts'
+import type { MakeDoor } from './door.ts'
 import { SwarmFetch } from './fetch.ts'
 
 export interface OwnParts {
@@ -17,6 +18,7 @@ export interface OwnParts {
   readonly clock: Clock
   readonly random: Random
   readonly swarm?: (call: SwarmCall) => Promise<SwarmAnswer>
+  readonly door?: MakeDoor
 }
 
 const MEMORY_SHARE = 0.25

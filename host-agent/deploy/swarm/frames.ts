@@ -19,6 +19,12 @@ export const FRAME = {
   piece: 7,
   /** The number of a piece that is not sent. */
   none: 8,
+  /** Between the agent and the process that serves for it, never between peers: who it is and what it may send. */
+  know: 32,
+  /** It serves. */
+  up: 33,
+  /** Bytes that it sent since the last time. */
+  sent: 34,
 } as const
 export type FrameType = (typeof FRAME)[keyof typeof FRAME]
 

@@ -4,37 +4,26 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Clock } from '../../../kit/clock.ts'
 import { limitConnections } from '../../../kit/connection-limits.ts'
-import { listen } from '../../../kit/listen.ts'
-import type { Random } from '../../../kit/random.ts'
+import { listen, type ListenOptions } from '../../../kit/listen.ts'
 import { Semaphore } from '../../../kit/semaphore.ts'
+import type { Door, DoorParts } from './door.ts'
 import { encodeFrame, FRAME, FrameReader, numbersBody, pieceHead, readNumber, type Frame } from './frames.ts'
-import { goodTicket, isProof, NONCE_BYTES, PROOF_BYTES, proofOf, ticketKeyOf, type Serving } from './proof.ts'
-import type { Shelf } from './shelf.ts'
-
-export interface PeerServerParts {
-  readonly shelf: Shelf
-  /** Asked for each connection. */
-  readonly self: () => (Serving & { readonly key: Buffer }) | undefined
-  /** Undefined: no limit. */
-  readonly bytesPerSecond: () => number | undefined
-  readonly clock: Clock
-  readonly random: Random
-}
+import { goodTicket, isProof, NONCE_BYTES, PROOF_BYTES, proofOf, ticketKeyOf } from './proof.ts'
 
 const CONNECTIONS = 64
 const CONNECTIONS_PER_ADDRESS = 4
 const PROVE_MS = 5_000
 /** A neighbour that takes nothing for so long is gone. */
 const STUCK_MS = 30_000
-const UPLOADS = 6
+export const UPLOADS = 6
 const WAITING = 4
 const HAVE_EVERY_MS = 250
 const HAVE_AT_ONCE = 4_096
 const MAX_HELLO = 512
 const TAKEN = { [FRAME.hello]: MAX_HELLO, [FRAME.prove]: PROOF_BYTES, [FRAME.get]: 4, [FRAME.cancel]: 4 }
 
-export class PeerServer {
-  private readonly parts: PeerServerParts
+export class PeerServer implements Door {
+  private readonly parts: DoorParts
   private readonly server: Server
   /** By the id of the reader. */
   private readonly neighbours = new Map<string, Neighbour>()
@@ -43,7 +32,7 @@ export class PeerServer {
   private freeAtMs = 0
   sentBytes = 0
 
-  constructor(parts: PeerServerParts) {
+  constructor(parts: DoorParts) {
     this.parts = parts
     this.server = createServer({ noDelay: true }, (socket) => this.greet(socket))
     limitConnections(this.server, { all: CONNECTIONS, perAddress: CONNECTIONS_PER_ADDRESS }, () => undefined)
@@ -51,9 +40,17 @@ export class PeerServer {
     this.server.on('error', () => undefined)
   }
 
-  async listen(host: string): Promise<number> {
-    await listen(this.server, { host, port: 0 })
+  listen(host: string): Promise<number> {
+    return this.listenAt({ host, port: 0 })
+  }
+
+  async listenAt(at: ListenOptions): Promise<number> {
+    await listen(this.server, at)
     return (this.server.address() as { port: number }).port
+  }
+
+  get isOpen(): boolean {
+    return this.server.listening
   }
 
   get connections(): number {
@@ -70,6 +67,10 @@ export class PeerServer {
   /** There are new pieces. */
   tell(): void {
     for (const neighbour of this.neighbours.values()) neighbour.tell()
+  }
+
+  renew(): void {
+    // It asks whenever it wants to know.
   }
 
   private greet(socket: Socket): void {
@@ -124,7 +125,7 @@ export class PeerServer {
     return neighbour
   }
 
-  get shelf(): Shelf {
+  get shelf(): DoorParts['shelf'] {
     return this.parts.shelf
   }
 

@@ -102,7 +102,10 @@ export class SwarmRig {
   }
 
   /** Writes the image as node `number` and answers what it fetched from whom, with its disk. */
-  async write(number: number, more: { memoryBytes?: number; isPoisoned?: boolean; ip?: string } = {}) {
+  async write(
+    number: number,
+    more: { memoryBytes?: number; isPoisoned?: boolean; ip?: string; still?: Promise<void> } = {},
+  ) {
     const path = join(this.dir, `disk-${number}`)
     await writeFile(path, Buffer.alloc(this.raw.length, 0xee))
     const disk = await DiskFile.open(path)
@@ -121,6 +124,7 @@ export class SwarmRig {
       random: systemRandom,
     })
     if (more.isPoisoned) poison(swarm)
+    if (more.still) stop(disk, swarm, more.still)
     try {
       await writeImage({
         disk,
@@ -182,6 +186,15 @@ function poison(swarm: SwarmFetch): void {
     const piece = await read(number)
     return piece && { isRaw: piece.isRaw, bytes: Buffer.alloc(piece.bytes.length, 0x66) }
   }
+}
+
+/** With two pieces on it the disk stands still, until `still` is over: neither read nor written. */
+function stop(disk: DiskFile, swarm: SwarmFetch, still: Promise<void>): void {
+  const { shelf } = swarm as unknown as { readonly shelf: Shelf }
+  const [read, write] = [disk.read.bind(disk), disk.write.bind(disk)]
+  const untilGo = () => (shelf.count >= 2 ? still : undefined)
+  disk.read = async (into, at) => (await untilGo(), read(into, at))
+  disk.write = async (bytes, at) => (await untilGo(), write(bytes, at))
 }
 
 export const ipOf = (number: number): string => `127.0.9.${number}`

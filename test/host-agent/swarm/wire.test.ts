@@ -138,3 +138,16 @@ test('a node that joins when the others are nearly done gets all of it', async (
   expect(late.isRight).toBe(true)
   expect((await writing).every(({ isRight }) => isRight)).toBe(true)
 }, 60_000)
+
+test('a node whose disk stands still holds up nobody, and goes on when its disk does', async () => {
+  rig.seedMs = 50
+  expectMembers(3)
+  let go = () => undefined as void
+  const still = new Promise<void>((resolve) => (go = resolve))
+  // What it gives away comes from the disk too.
+  const stuck = rig.write(5, { memoryBytes: 0, still })
+  const others = await Promise.all(numbers(4).map((number) => rig.write(number)))
+  expect(others.map(({ isRight }) => isRight)).toEqual([true, true, true, true])
+  go()
+  expect((await stuck).isRight).toBe(true)
+}, 60_000)
