@@ -54,6 +54,8 @@ export interface OrderParts {
 
 type Done = NonNullable<Report['done']>
 const MIB = 1024 * 1024
+/** More is not taken. */
+const MAX_FROM = 200
 
 export async function carryOut(order: Order, parts: OrderParts): Promise<Done> {
   switch (order.kind) {
@@ -196,7 +198,7 @@ const sharedOf = ({ neighbours, ...bytes }: Shared) => ({ ...bytes, neighbours: 
 /** Where the bytes of an image come from, for whoever watches; undefined: all of them from the image server. */
 export function sourcesText(swarm: string | undefined, { heldPieces, pieces }: Moved): string | undefined {
   const held = heldPieces > 0 ? `(${heldPieces} of ${pieces} pieces already on the disk)` : undefined
-  return swarm || held ? [swarm, held].filter(Boolean).join(' ') : undefined
+  return swarm || held ? [swarm, held].filter(Boolean).join(' ').slice(0, MAX_FROM) : undefined
 }
 
 function readIndex(bytes: Buffer, sha256: string): ImageIndex {

@@ -23,6 +23,7 @@ export class PeerProcess implements Door {
   private readonly launch: LaunchPeer
   private child: Piped | undefined
   private isUp = false
+  private isClosed = false
   private told = 0
   /** Pieces that it asked for and did not get yet. */
   private asked = 0
@@ -44,6 +45,10 @@ export class PeerProcess implements Door {
       { host, port: 0 },
     )
     const { port } = server.address() as { port: number }
+    if (this.isClosed) {
+      server.close()
+      throw new Fault('run.failed', 'it was closed before it started')
+    }
     const child = this.launch(descriptorOf(server))
     server.close()
     this.child = child
@@ -106,6 +111,7 @@ export class PeerProcess implements Door {
   /** It has nothing to put in order: its sockets end with it. */
   async close(): Promise<void> {
     this.isUp = false
+    this.isClosed = true
     this.child?.stop()
     await this.child?.done.catch(() => undefined)
   }
