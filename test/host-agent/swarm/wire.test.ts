@@ -150,4 +150,4 @@ test('a node whose disk stands still holds up nobody, and goes on when its disk 
   expect(others.map(({ isRight }) => isRight)).toEqual([true, true, true, true])
   go()
   expect((await stuck).isRight).toBe(true)
-}, 60_000)
+}, 120_000)
