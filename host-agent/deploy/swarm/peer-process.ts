@@ -123,7 +123,7 @@ export class PeerProcess implements Door {
       return
     }
     this.asked += 1
-    if (this.asked > UPLOADS) return void this.child?.stop()
+    if (this.asked > UPLOADS) return this.child?.stop()
     void this.answer(number).finally(() => {
       this.asked -= 1
     })
@@ -131,7 +131,7 @@ export class PeerProcess implements Door {
 
   private async answer(number: number): Promise<void> {
     const piece = await this.parts.shelf.read(number).catch(() => undefined)
-    if (!piece) return void this.write(encodeFrame(FRAME.none, numbersBody([number])))
+    if (!piece) return this.write(encodeFrame(FRAME.none, numbersBody([number])))
     this.write(pieceHead(number, piece.isRaw, piece.bytes.length))
     await new Promise<void>((resolve) => {
       if (this.child) this.child.stdin.write(piece.bytes, () => resolve())

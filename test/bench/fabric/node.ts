@@ -19,9 +19,9 @@ const index = ImageIndex.parse(JSON.parse(await readFile(setup.indexFile, 'utf8'
 
 function call(body: SwarmCall): Promise<SwarmAnswer> {
   return new Promise((resolve, reject) => {
-    const asked = request(`${setup.trackerUrl}/${setup.number}`, { method: 'POST' }, (response) =>
-      gather(response, MAX_ANSWER).then((bytes) => resolve(SwarmAnswer.parse(JSON.parse(bytes.toString()))), reject),
-    )
+    const asked = request(`${setup.trackerUrl}/${setup.number}`, { method: 'POST' }, (response) => {
+      gather(response, MAX_ANSWER).then((bytes) => resolve(SwarmAnswer.parse(JSON.parse(bytes.toString()))), reject)
+    })
     asked.on('error', reject)
     asked.end(JSON.stringify(body))
   })
