@@ -65,9 +65,12 @@ export function durationsOf({ kind, detail }: DurationEvent): { model: string; s
   // A clock that was set back in the state would make it end before it began.
   if (BROKEN_OFF.has(on) || lost === true || tookMs < 0) return []
   const text = (value: unknown) => (typeof value === 'string' ? value : null)
-  const { work, firmware, image } = detail
-  const compared = { model, state: from, work: text(work), firmware: text(firmware), image: text(image) }
-  return durationKeys(compared).map((key) => ({ model: key.model, state: key.state, tookMs }))
+  const { work, firmware, image, modelBefore } = detail
+  const compared = { state: from, work: text(work), firmware: text(firmware), image: text(image) }
+  const models = typeof modelBefore === 'string' && modelBefore !== model ? [model, modelBefore] : [model]
+  return models
+    .flatMap((one) => durationKeys({ model: one, ...compared }))
+    .map((key) => ({ model: key.model, state: key.state, tookMs }))
 }
 
 export class Durations {

@@ -9,7 +9,7 @@ import { CipherSuites } from '../../conductor/bmc/suites.ts'
 import { BootConsoles } from '../../conductor/node/run/boot-consoles.ts'
 import { Sightings } from '../../conductor/node/query/sightings.ts'
 import { newNode } from '../../conductor/node/record.ts'
-import { systemClock as clock, until } from '../../kit/clock.ts'
+import { systemClock, until, type Clock } from '../../kit/clock.ts'
 import { systemRandom } from '../../kit/random.ts'
 import { run, type Piped } from '../../kit/run.ts'
 import { startSim } from '../fake/sim.ts'
@@ -21,7 +21,7 @@ interface Line extends Piped {
 }
 
 /** `isDeaf`: sessions that end by being killed alone. */
-function bench(limit: number, { isDeaf = false } = {}) {
+function bench(limit: number, { isDeaf = false, clock = systemClock } = {}) {
   const sightings = new Sightings()
   const lines: Line[] = []
   const opened: boolean[] = []
@@ -58,13 +58,22 @@ function bench(limit: number, { isDeaf = false } = {}) {
     run: (_: unknown, __: unknown, work: (bmc: unknown, signal: AbortSignal) => unknown) =>
       work(bmc, new AbortController().signal),
   }
-  const parts = { bmcs: { target: () => ({}) }, bmcQueue, sightings, clock, limit, longestMs: 60_000 }
+  const parts = { bmcs: { target: () => ({}) }, bmcQueue, sightings, clock, limit, longestMs: 600_000 }
   const consoles = new BootConsoles(parts as unknown as ConstructorParameters<typeof BootConsoles>[0])
   const begin = (uuid: string) => {
     sightings.booting(uuid, clock.now())
     consoles.begin(newNode({ uuid, driver: 'ipmi' }, 0))
   }
   return { sightings, lines, opened, deactivated, consoles, begin }
+}
+const clock = systemClock
+const HASTE = 50
+const beganMs = clock.now()
+const hasty: Clock = {
+  ...clock,
+  now: () => beganMs + (clock.now() - beganMs) * HASTE,
+  sleep: (ms, signal) => clock.sleep(ms / HASTE, signal),
+  after: (ms, act) => clock.after(ms / HASTE, act),
 }
 const open = (lines: readonly { isOver: boolean }[]) => lines.filter(({ isOver }) => !isOver).length
 const become = (what: string, is: () => boolean) => until(is, { what, timeoutMs: 20_000, everyMs: 20 })
@@ -79,6 +88,23 @@ test('what a console says is a sign of this boot, also when it comes in pieces; 
   expect(sightings.look('a').signs.get('says-no-offer')?.details).toEqual(['PXE-E16: No valid offer received.'])
   sightings.note('a', 'hello', { atMs: clock.now(), detail: '' })
   await become('the end of the session', () => open(lines) === 0)
+})
+
+test('a session in which nothing is said is opened again, as often as it takes; one that says something stays', async () => {
+  const { sightings, lines, begin, consoles } = bench(2, { clock: hasty })
+  begin('a')
+  const banner = '[SOL Session operational.  Use ~? for help]\r\n'
+  for (let count = 1; count <= 7; count += 1) {
+    await become(`session ${count}`, () => lines.length === count)
+    lines.at(-1)?.stdout.write(banner)
+  }
+  expect(open(lines)).toBe(1)
+  lines.at(-1)?.stdout.write('>>Start PXE over IPv4.')
+  await become('the sign', () => sightings.look('a').signs.has('says-network'))
+  const toMs = hasty.now() + 90_000
+  await become('a time of silence', () => hasty.now() > toMs)
+  expect(lines).toHaveLength(7)
+  await consoles.stop()
 })
 
 test('no more consoles are read than the limit says, and one gives way to a user', async () => {

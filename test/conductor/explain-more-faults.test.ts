@@ -14,6 +14,11 @@ const MORE: readonly (readonly [name: string, seen: Seen, first: RegExp])[] = [
     /answers of DHCP do not reach/,
   ],
   [
+    'a switch port that blocks while the firmware tries (spanning tree, LACP)',
+    { steps: ['says-network', ['says-no-offer', 'PXE-E51: No DHCP offers were received.']] },
+    /blocks for longer than the firmware tries/,
+  ],
+  [
     'MTU black hole, by TFTP',
     { steps: ['dhcp', 'tftp-ask', ['tftp-lost', 'ipxe.efi: the client stopped answering after block 0 of 700']] },
     /large packets are lost.*MTU/,
@@ -163,4 +168,13 @@ test.each(MORE)('%s', (_, seen, first) => {
   expect(causes[0]?.cause).toMatch(first)
   expect(causes[0]?.evidence.join('')).not.toBe('')
   expect(causes[0]?.remedy).not.toBe('')
+})
+
+test('with the address of another server, another boot server is one of the causes, until a file is asked for here', () => {
+  const causesAfter = (...steps: Seen['steps'] & {}) => accountOf({ steps }).causes.map(({ cause }) => cause)
+  const other = expect.stringMatching(/may follow another boot server/)
+  const took = ['dhcp', 'took 10.0.0.9 from 10.0.0.2'] as const
+  expect(causesAfter(took)).toContainEqual(other)
+  expect(causesAfter('dhcp')).not.toContainEqual(other)
+  expect(causesAfter(took, 'tftp-ask')).not.toContainEqual(other)
 })

@@ -8,9 +8,11 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { planDeploy } from '../../conductor/node/policy/steps.ts'
 import { choosePast, MIN_SAMPLES, spreadOf, usualTime, type Past } from '../../conductor/node/policy/usual-time.ts'
 import { Sightings } from '../../conductor/node/query/sightings.ts'
+import { changesOf } from '../../conductor/node/query/history.ts'
 import { restOf, workOf } from '../../conductor/node/query/usual.ts'
 import { pastTimes, usualOfNode } from '../../conductor/node/run/past-times.ts'
 import { newNode, type NodeRecord } from '../../conductor/node/record.ts'
+import type { Move } from '../../conductor/node/workflow/context.ts'
 import { Worker } from '../../conductor/node/run/worker.ts'
 import { durationKeys, durationsOf } from '../../conductor/store/durations.ts'
 import { Seal } from '../../conductor/store/secrets.ts'
@@ -105,6 +107,20 @@ test('times that an older program kept are what there is, until there are others
   expect(await past()).toEqual({ of: 'model', tookMs: [5, 4, 3, 2, 1] })
   // The older program, which comes back, finds its own times and the new ones.
   expect(await store.journal.durations(MODEL, 'wait call-back')).toHaveLength(10)
+})
+
+test('the times of a server whose model became known meanwhile also count for those of which none is known', async () => {
+  const unknown = { model: 'ipmi', state: 'inspect wait', work: 'boot, agent' }
+  const times = (model: string) => pastTimes(store.journal)({ ...unknown, model })
+  await several([7], { work: unknown.work, modelBefore: 'ipmi' }, unknown.state)
+  expect([await times('ipmi'), await times(MODEL)]).toMatchObject([{ tookMs: [7] }, { tookMs: [7] }])
+  await several([8], { work: unknown.work, modelBefore: MODEL }, unknown.state)
+  expect([await times('ipmi'), await times(MODEL)]).toMatchObject([{ tookMs: [7] }, { tookMs: [8, 7] }])
+
+  const before = base({ properties: {}, provisionState: 'inspect wait' })
+  const move = { from: 'inspect wait', to: 'manageable', on: 'done', tookMs: 5 } as Move
+  const [event] = changesOf(before, base({ provisionState: 'manageable' }), { atMs: 1, moves: [move] })
+  expect(event?.detail).toMatchObject({ model: MODEL, modelBefore: 'ipmi' })
 })
 
 test('a state that ended before it began, by a clock that was set back, is not counted', () => {

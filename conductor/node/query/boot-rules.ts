@@ -3,6 +3,7 @@
 import type { Sign, SignSeen } from '../../boot/signs.ts'
 import type { Cause } from './account.ts'
 import { evidenceOf, rule, stopping, type BootEvidence, type BootRule } from './boot-evidence.ts'
+import { neverArrived, notTaken, otherBootServer, saysOfDhcp } from './dhcp-rules.ts'
 import { MEMORY_RULES, tooSmall, TRANSFER_RULES } from './transfer-rules.ts'
 
 /** Two machines under one address: their packets take turns in going to the wrong one. */
@@ -123,61 +124,6 @@ const says: readonly BootRule[] = [
   ]),
 ]
 
-/** Offers that are not taken: they are lost, or another one was better. */
-const notTaken: BootRule = ({ live: { seen, signs } }) => {
-  const offers = signs.get('offer')
-  if (!offers || offers.count < 2 || seen.has('dhcp')) return []
-  return [
-    {
-      cause: 'the answers of DHCP do not reach the server',
-      evidence: [evidenceOf('offer', offers), 'it took none of them'],
-      remedy:
-        'look at the relay (option 82, giaddr), at DHCP snooping and at the VLAN of the switch port; rackward ' +
-        'doctor looks for other DHCP servers',
-    },
-  ]
-}
-
-const saysOfDhcp: BootRule = (at) => {
-  const timeOut = at.live.seen.has('dhcp') ? undefined : stopping(at, 'says-tftp', 'loader')
-  const sign = at.live.signs.has('says-no-offer') ? 'says-no-offer' : 'says-tftp'
-  const seen = stopping(at, 'says-no-offer', 'loader') ?? timeOut
-  if (!seen) return []
-  const asked = at.live.seen.has('dhcp') || at.live.signs.has('offer')
-  return [
-    asked
-      ? {
-          cause: 'the answers of DHCP do not reach the server',
-          evidence: [evidenceOf(sign, seen), 'its requests arrive here, and were answered'],
-          remedy: 'look at the relay (option 82, giaddr), at DHCP snooping and at the VLAN of the switch port',
-        }
-      : {
-          cause:
-            'its DHCP requests do not arrive here: the switch port is in the wrong VLAN, or no relay passes them on',
-          evidence: [evidenceOf(sign, seen), 'no DHCP request of it arrived'],
-          remedy: 'look at the VLAN of the switch port, at its spanning tree (port-fast) and at the DHCP relay',
-        },
-  ]
-}
-
-/** Firmware sends the first request at once. */
-const ARRIVES_MS = 15_000
-
-const neverArrived: BootRule = ({ live: { seen, signs }, nowMs, strangers }) => {
-  const tries = signs.get('says-network')
-  const silent = !(['offer', 'machine', 'no-address', 'says-no-offer', 'says-tftp'] as const).some((sign) =>
-    signs.has(sign),
-  )
-  if (!tries || !silent || seen.size > 0 || strangers.length > 0 || nowMs - tries.firstAtMs < ARRIVES_MS) return []
-  return [
-    {
-      cause: 'its DHCP requests do not arrive here: the switch port is in the wrong VLAN, or no relay passes them on',
-      evidence: [evidenceOf('says-network', tries), 'no DHCP request arrived since then'],
-      remedy: 'look at the VLAN of the switch port, at its spanning tree (port-fast) and at the DHCP relay',
-    },
-  ]
-}
-
 const saysNothing: BootRule = (at) => {
   const { signs } = at.live
   const seen = stopping(at, 'says-nothing', 'dhcp')
@@ -261,7 +207,7 @@ const RULES: readonly BootRule[] = [
 ]
 
 /** Weaker than what is missing: who is told of once an hour may have asked again since. */
-export const causesBefore = (at: BootEvidence): readonly Cause[] => unknownBefore(at)
+export const causesBefore = (at: BootEvidence): readonly Cause[] => [...otherBootServer(at), ...unknownBefore(at)]
 
 export const causesSeen = (at: BootEvidence): Cause[] => RULES.flatMap((one) => one(at))
 

@@ -27,12 +27,15 @@ export const aliasEvents = (
 function whatEnded(before: NodeRecord, after: NodeRecord): Record<string, unknown> {
   const { work, firmware } = comparedOf(before)
   const image = after.workflow.order === 'deploy' ? after.workflow.imageId : null
+  const modelBefore = modelOf(before)
   const again =
     after.workflow.stepIndex === before.workflow.stepIndex && after.workflow.attempt > before.workflow.attempt
   return {
     work,
     ...(firmware ? { firmware } : {}),
     ...(image ? { image } : {}),
+    // The next server of which nothing is known yet is compared with it.
+    ...(modelBefore === modelOf(after) ? {} : { modelBefore }),
     ...(again || after.workflow.reboot?.failed ? { lost: true } : {}),
   }
 }

@@ -27,6 +27,10 @@ const END_TIMEOUT_MS = 5_000
 const LOOK_MS = 2_000
 const AGAIN_MS = 3_000
 const TRIES = 5
+/** A session in which nothing was said for so long may be one that the BMC lost: another one is opened. */
+const SILENT_MS = 30_000
+/** What ipmitool says itself. */
+const BANNER = /^\[SOL Session operational/
 /** Of one boot: some hundred KiB are usual. */
 const MAX_READ_BYTES = 4 * 1024 * 1024
 
@@ -95,31 +99,41 @@ export class BootConsoles {
     await before
     // A BMC that is busy with the start of its server refuses the session, or ends it at once.
     for (let tries = 0; tries < TRIES && !signal.aborted && !boot.isOver(); tries += 1) {
-      const isDone = await this.follow(boot).then(
-        () => false,
-        (error: unknown) => isFault(error, 'node.unsupported'),
+      const end = await this.follow(boot).catch((error: unknown) =>
+        isFault(error, 'node.unsupported') ? 'unsupported' : 'ended',
       )
-      if (isDone) return
+      if (end === 'unsupported') return
+      // It may be a server that says nothing for minutes.
+      if (end === 'silent') tries -= 1
       if (tries + 1 < TRIES) await clock.sleep(AGAIN_MS, signal).catch(() => undefined)
     }
   }
 
   /** One session, until it has ended. */
-  private async follow(boot: BootRead): Promise<void> {
+  private async follow(boot: BootRead): Promise<'ended' | 'silent'> {
     const { node, signal, isOver } = boot
     const line = await this.open(boot)
     let ended = false
     void line.done.catch(() => undefined).finally(() => (ended = true))
     const lines = new ConsoleLines()
+    const { clock } = this.parts
+    let isHeard = false
+    const hear = (said: readonly string[]) => {
+      isHeard ||= said.some((part) => !BANNER.test(part))
+      this.take(boot, said)
+    }
+    const silentAtMs = clock.now() + SILENT_MS
     line.stdout.on('data', (bytes: Buffer) => {
       boot.readBytes += bytes.length
-      this.take(boot, lines.take(bytes.toString('latin1')))
+      hear(lines.take(bytes.toString('latin1')))
     })
     try {
       while (!ended && !isOver()) {
-        await this.parts.clock.sleep(LOOK_MS, signal)
-        this.take(boot, lines.pending())
+        await clock.sleep(LOOK_MS, signal)
+        hear(lines.pending())
+        if (!isHeard && clock.now() >= silentAtMs) return 'silent'
       }
+      return 'ended'
     } finally {
       if (!ended) await this.close(node, line)
     }
