@@ -9,6 +9,7 @@ import { Fault } from '../kit/fault.ts'
 import { makeLog } from '../kit/log.ts'
 import { isRunning, launch } from '../kit/run.ts'
 import { quietSockopt, serve } from './daemon.ts'
+import { CliError } from './error.ts'
 
 export interface ConductorOptions {
   readonly config?: string
@@ -53,6 +54,6 @@ async function configOf(options: ConductorOptions): Promise<Config> {
       throw new Fault('input.invalid', `--port: ${JSON.stringify(options.port)} is not a port`)
     return devConfig({ port, data: options.data ?? (await mkdtemp(join(tmpdir(), 'rackward-dev-'))) })
   }
-  if (!options.config) throw new Fault('input.missing', 'give --config FILE, or --dev to try the API')
+  if (!options.config) throw new CliError('usage', 'give --config FILE, or --dev to try the API')
   return loadConfig(options.config)
 }

@@ -138,7 +138,7 @@ export function openApi(place: Place): Api {
   const unreachable = (error: Error) =>
     new CliError(
       'unreachable',
-      `${whereOf(place)} cannot be reached: ${error.message || (error as NodeJS.ErrnoException).code}`,
+      `${whereOf(place)} cannot be reached: ${error.message || (error as NodeJS.ErrnoException).code} (--server or RACKWARD_SERVER names another)`,
     )
   return {
     place,

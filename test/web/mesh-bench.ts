@@ -49,11 +49,14 @@ function intent(name: string, more: Partial<Intent>): Intent {
   }
 }
 
+const REMEDIES: Readonly<Record<string, string>> = {
+  'host.power': 'find out why its power was cut, then switch it on again',
+}
 const named = (code: string, cause: string, evidence: string[], at: string) => ({
   code,
   cause,
   evidence,
-  remedy: `look at it: ${code}`,
+  remedy: REMEDIES[code] ?? `look at it: ${code}`,
   at,
 })
 
@@ -67,7 +70,7 @@ function records(text: string, beganMs: number) {
     state: 'evacuated',
     epoch: 7,
     cause: 'silent',
-    why: `C1: last heartbeat, by arbiter: a1 2.4 s, a2 2.1 s\nC2: ${text}`,
+    why: `C1: last heartbeat, by arbiter: a1 2.4 s, a2 2.1 s\nC2: ${text || 'silent for 7 of 7 observers on every plane (5 needed)'}`,
     offs: 1,
     proof: { level: 'L1', says: `its BMC switched it off ${text}`, epoch: 7, at: at(5.2) },
     attested: null,

@@ -123,7 +123,7 @@ test('causes are shown while a failure lasts and afterwards: of the mesh, of a h
   await page.goto(`${bench.base}/ui/incidents/${INCIDENT}`)
   await likely.getByText('its server lost its power').waitFor()
   await likely.getByText('its BMC says off').waitFor()
-  await likely.getByText('→ look at it: host.power').waitFor()
+  await likely.getByText('→ find out why its power was cut').waitFor()
   expect(said).toEqual([])
   expect(await page.evaluate('window.pwned')).toBeUndefined()
   await page.context().close()

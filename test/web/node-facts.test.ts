@@ -142,7 +142,7 @@ test('a roll-out: canaries first, what each node does, and it is paused, resumed
     await page.getByRole('button', { name, exact: true }).click()
     await page
       .getByRole('dialog')
-      .getByRole('button', { name: new RegExp(name, 'i') })
+      .getByRole('button', { name: `${name} the roll-out` })
       .click()
     await page.getByRole('dialog').waitFor({ state: 'detached' })
   }

@@ -5,6 +5,7 @@ import { comparedOf } from '../../conductor/node/query/usual.ts'
 import type { NodeRecord } from '../../conductor/node/record.ts'
 import { systemClock } from '../../kit/clock.ts'
 import { Bench } from './bench.ts'
+import { INCIDENT, startMeshBench } from './mesh-bench.ts'
 import { SHARED } from './shared.ts'
 import { shoot } from './shots.ts'
 
@@ -30,6 +31,13 @@ const WORK = {
   'wait call-back': { order: 'deploy', phase: 'step', steps: [{ ...STEP, interface: 'deploy', step: 'write_image' }] },
   'clean wait': { order: 'clean', phase: 'step', steps: [{ ...STEP, interface: 'deploy', step: 'erase_devices' }] },
 } as const
+
+const VIEWS = [
+  [1280, false],
+  [1280, true],
+  [390, false],
+  [390, true],
+] as const
 
 const states = (rack: number, u: number): Partial<NodeRecord> => {
   if (rack === 1 && u === 9)
@@ -81,12 +89,7 @@ test.runIf(process.env.RACKWARD_SHOTS)('pictures of racks and of a server', asyn
         await store.journal.addAll(life.reverse())
       }
     aheadMs = 0
-    for (const [width, dark] of [
-      [1280, false],
-      [1280, true],
-      [390, false],
-      [390, true],
-    ] as const) {
+    for (const [width, dark] of VIEWS) {
       const { page } = await bench.page({ width, dark })
       const name = `${width}-${dark ? 'dark' : 'light'}`
       await bench.logIn(page)
@@ -102,5 +105,28 @@ test.runIf(process.env.RACKWARD_SHOTS)('pictures of racks and of a server', asyn
     expect((await store.everyNode()).length).toBe(36)
   } finally {
     await bench.stop()
+  }
+})
+
+test.runIf(process.env.RACKWARD_SHOTS)('pictures of the mesh and of an incident', async () => {
+  const mesh = await startMeshBench()
+  const bench = await Bench.start({ mesh: { arbiters: [mesh.url] } }, SHARED)
+  try {
+    for (const [width, dark] of VIEWS) {
+      const { page } = await bench.page({ width, dark })
+      const name = `${width}-${dark ? 'dark' : 'light'}`
+      await bench.logIn(page)
+      await page.goto(`${bench.base}/ui/mesh`)
+      await page.getByText('● armed').waitFor()
+      await shoot(page, `mesh-${name}`)
+      await page.goto(`${bench.base}/ui/incidents/${INCIDENT}`)
+      await page.getByText('Everything that happened').waitFor()
+      await shoot(page, `incident-${name}`)
+      await page.context().close()
+    }
+    expect(mesh.written.size).toBe(0)
+  } finally {
+    await bench.stop()
+    await mesh.stop()
   }
 })

@@ -103,8 +103,10 @@ export function Incident({ id }: { readonly id: string }) {
             {isOver(incident) && ', over'}
           </p>
           <IncidentActs incident={incident} onDone={answer.again} />
-          <Causes causes={incident.causes} />
-          <Lanes incident={incident} />
+          <div class="stack">
+            <Causes causes={incident.causes} />
+            <Lanes incident={incident} />
+          </div>
           <div class="pair">
             <div class="stack">
               <Proof incident={incident} />

@@ -116,6 +116,7 @@ const EVENTS = [
     says: 'No further node begins, and it cannot be resumed. What a node is in the middle of goes on.',
   },
 ] as const
+const titled = (event: string): string => event.charAt(0).toUpperCase() + event.slice(1)
 type RolloutAct = (typeof EVENTS)[number]
 
 function RolloutActs({ rollout, onDone }: { readonly rollout: RolloutAnswer; readonly onDone: () => void }) {
@@ -127,13 +128,13 @@ function RolloutActs({ rollout, onDone }: { readonly rollout: RolloutAnswer; rea
     <div class="buttons">
       {found.map((one) => (
         <button type="button" key={one.event} onClick={() => (asked.value = one)}>
-          {one.event.charAt(0).toUpperCase() + one.event.slice(1)}
+          {titled(one.event)}
         </button>
       ))}
       {asked.value && (
         <Ask
-          title={`${asked.value.event} the roll-out of ${rollout.site}`}
-          verb={asked.value.event}
+          title={`${titled(asked.value.event)} the roll-out of ${rollout.site}`}
+          verb={`${titled(asked.value.event)} the roll-out`}
           danger={asked.value.event === 'cancel'}
           act={() => send({ method: 'PATCH', path, body: { event: asked.value?.event } }, me.value?.csrf ?? null)}
           onClose={(done) => {

@@ -90,7 +90,7 @@ function inventoryRows({ inventory = {} }: Found): (readonly [string, string])[]
   const { cpu, memory, disks = [], interfaces = [], boot, system_vendor: vendor, bmc_address: bmc } = inventory
   return [
     ['System', joined(vendor?.manufacturer, vendor?.product_name, vendor?.serial_number)],
-    ['Processor', joined(cpu?.count === undefined ? '' : `${cpu.count} ×`, cpu?.model_name, cpu?.architecture)],
+    ['Processor', joined(`${cpu?.count ?? '?'} × ${cpu?.model_name ?? 'unknown'}`, cpu?.architecture)],
     ['Memory', typeof memory?.physical_mb === 'number' ? size(memory.physical_mb * 1024 ** 2) : 'not known'],
     ['Boot mode', boot?.current_boot_mode ?? 'not known'],
     ['BMC', bmc ?? 'not known'],
@@ -139,7 +139,7 @@ export function Hardware({ uuid }: { readonly uuid: string }) {
         name="BIOS settings"
         path={`${base}/bios`}
         draw={({ bios }) =>
-          bios.length === 0 ? <None /> : <Rows rows={bios.map(({ name, value }) => [name, value ?? 'not set'])} />
+          bios.length === 0 ? <None /> : <Rows rows={bios.map(({ name, value }) => [name, value || 'not set'])} />
         }
       />
     </section>
