@@ -48,6 +48,7 @@ export function Incidents() {
       {answer.value && (
         <Windowed
           label="Table of incidents"
+          class="incident-table"
           columns={['Host', 'State', 'Since', 'Proof', 'Instances', 'Last']}
           rows={answer.value.incidents}
           row={(one) => <Row key={one.id} one={one} />}
