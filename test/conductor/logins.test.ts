@@ -8,7 +8,10 @@ import { htpasswdAuth, type Authenticator } from '../../conductor/api/auth.ts'
 import { PasswordFile } from '../../conductor/api/password-file.ts'
 import { FailedLogins } from '../../conductor/api/failed-logins.ts'
 import { Limits } from '../../conductor/limits.ts'
-import { systemClock, type Clock } from '../../kit/clock.ts'
+import { Config } from '../../conductor/config.ts'
+import { startConductor } from '../../conductor/conductor.ts'
+import { systemClock, until, type Clock } from '../../kit/clock.ts'
+import { silentLog } from '../../kit/log.ts'
 import { FairQueue } from '../../kit/fair-queue.ts'
 import { PasswordChecks } from '../../kit/passwords.ts'
 
@@ -118,6 +121,34 @@ test('a file that cannot be read for a while is tried again, less and less often
   const before = reads
   await rounds(200)
   expect(reads).toBe(before)
+})
+
+test('/readyz warns while the password file cannot be used, and is ready all the same', async () => {
+  const file = join(dir, 'served')
+  const line = `anna:${bcrypt.hashSync('one', 4)}\n`
+  await writeFile(file, line)
+  const config = Config.parse({
+    data: join(dir, 'data'),
+    images: { store: join(dir, 'images') },
+    api: { listen: [{ address: '127.0.0.1', port: 0 }], auth: { strategy: 'http_basic', file } },
+  })
+  const conductor = await startConductor(config, { log: silentLog })
+  try {
+    const warned = async () => {
+      const answer = await fetch(`${conductor.addresses[0]}/readyz`)
+      const { warnings } = (await answer.json()) as { warnings: string[] }
+      return [answer.status, warnings.length]
+    }
+    const seen = (count: number) =>
+      until(async () => (await warned()).join() === `200,${count}`, { what: `${count} warnings`, timeoutMs: 20_000 })
+    await seen(0)
+    await writeFile(file, 'anna:plain\n')
+    await seen(1)
+    await writeFile(file, line)
+    await seen(0)
+  } finally {
+    await conductor.stop()
+  }
 })
 
 test('a file that was copied over with its old time is read again', async () => {
