@@ -11,8 +11,13 @@ export interface BootLoaderParts {
   readonly client: (mac: string) => BootClient | undefined
 }
 
+const MAX_MODELS = 4096
+
 export class BootLoaders {
   private readonly parts: BootLoaderParts
+  /** Keys by card model and architecture; there are few architectures, for `arch` is one of the firmware table. */
+  private readonly keys = new Map<string, Map<number, string>>()
+  private readonly signedKeys = new Map<string, Map<number, string>>()
 
   constructor(parts: BootLoaderParts) {
     this.parts = parts
@@ -25,7 +30,7 @@ export class BootLoaders {
     const { paths, clock, events, client } = this.parts
     const known = client(mac)
     if (!known) return files[0]
-    const card = cardKey(known, arch)
+    const card = this.cardKey(known, arch)
     const picked = paths.pick(mac, { card, files, asksAnew, nowMs: clock.now() })
     if (picked && picked.insteadOf.length > 0)
       events.loader(known, { file: picked.file, card, worked: false, silent: picked.insteadOf })
@@ -34,6 +39,20 @@ export class BootLoaders {
 
   fetched(mac: string, file: string): void {
     this.parts.paths.fetched(mac, file, this.parts.clock.now())
+  }
+
+  /** The same card runs other code under other firmware, and Secure Boot refuses what worked without it. A card that was
+   *  not inspected is known by its maker, which the MAC names. Made once: DHCP asks for each packet. */
+  private cardKey({ mac, card, signed }: BootClient, arch: number): string {
+    const keys = signed ? this.signedKeys : this.keys
+    const model = card ?? mac.slice(0, 8)
+    const ofModel = keys.get(model) ?? new Map<number, string>()
+    const known = ofModel.get(arch)
+    if (known !== undefined) return known
+    const key = `${model} arch ${arch}${signed ? ' signed' : ''}`
+    if (keys.size >= MAX_MODELS) keys.clear()
+    keys.set(model, ofModel.set(arch, key))
+    return key
   }
 
   /** A client took an address, and its loader asked for it. */
@@ -72,8 +91,3 @@ export function lenient(store: LoaderStore, onWarning: (what: string) => void): 
     remove: (record) => attempt(() => store.remove(record)),
   }
 }
-
-/** The same card runs other code under other firmware, and Secure Boot refuses what worked without it. A card that was
- *  not inspected is known by its maker, which the MAC names. */
-const cardKey = ({ mac, card, signed }: BootClient, arch: number): string =>
-  `${card ?? mac.slice(0, 8)} arch ${arch}${signed ? ' signed' : ''}`
