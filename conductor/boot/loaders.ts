@@ -41,8 +41,8 @@ export class BootLoaders {
     this.parts.paths.fetched(mac, file, this.parts.clock.now())
   }
 
-  /** The same card runs other code under other firmware, and Secure Boot refuses what worked without it. A card that was
-   *  not inspected is known by its maker, which the MAC names. Made once: DHCP asks for each packet. */
+  /** The same card runs other code under other firmware, and Secure Boot refuses what worked without it. A card that
+   *  was not inspected is known by its maker, which the MAC names. Made once: DHCP asks for each packet. */
   private cardKey({ mac, card, signed }: BootClient, arch: number): string {
     const keys = signed ? this.signedKeys : this.keys
     const model = card ?? mac.slice(0, 8)
