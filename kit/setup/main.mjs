@@ -48,7 +48,8 @@ function checkNode() {
 
 function debianPackages() {
   // A benchmark with peers of its own needs nothing of the others.
-  const wanted = PACKAGES[`${verb} ${args[0]}`] ?? PACKAGES[verb] ?? []
+  const word = args.some((arg) => arg.startsWith('--conductors')) ? '--conductors' : args[0]
+  const wanted = PACKAGES[`${verb} ${word}`] ?? PACKAGES[verb] ?? []
   const missing = wanted.filter(
     ([name]) =>
       spawnSync('dpkg-query', ['-W', '-f', '${db:Status-Status}', name], { encoding: 'utf8' }).stdout !== 'installed',

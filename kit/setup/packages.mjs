@@ -153,6 +153,7 @@ export const PACKAGES = {
     ['openssl', 'the certificate of the agent port'],
   ],
   lab: [...BUILD, ...RACK],
+  'lab --conductors': [...BUILD, ...RACK, POSTGRES],
   bench: [...BUILD, ...RACK],
   'bench cluster': [...BUILD, ...RACK, POSTGRES],
   'bench boot': [...BUILD, ...BOOT_PEERS],

@@ -24,6 +24,11 @@ test('without arguments three servers with IPMI boot from the network', () => {
   expect(readArgs(['--bmc', 'redfish', '--boot', 'media', '--secure-boot'])).toMatchObject({ secureBoot: true })
 })
 
+test('several conductors are asked for by their number', () => {
+  expect(readArgs([])).toMatchObject({ conductors: 1 })
+  expect(readArgs(['--conductors', '3', '--nodes', '2'])).toMatchObject({ conductors: 3, nodes: 2 })
+})
+
 test('what follows "rackward" belongs to the command line of users', () => {
   expect(readArgs(['--name', 'b', 'rackward', 'node', 'list', '--boot'])).toMatchObject({
     verb: 'rackward',
@@ -36,6 +41,9 @@ test.each([
   [['--boot', 'media'], /IPMI has no virtual media; use it with --bmc redfish instead of --bmc ipmi/],
   [['--boot', 'media', '--bmc', 'mixed'], /instead of --bmc mixed/],
   [['--boot', 'media', '--bmc', 'redfish', '--ha'], /--ha boot from the network/],
+  [['--conductors', '0'], /--conductors: a number from 1 to 5/],
+  [['--conductors', '3', '--ha'], /--ha has one conductor/],
+  [['--conductors', '3', '--boot', 'media', '--bmc', 'redfish'], /boot from the network/],
   [['--boot', 'cd'], /--boot: network or media/],
   [['--secure-boot', '--firmware', 'bios'], /--secure-boot: it is part of UEFI/],
   [['--bmc', 'ilo'], /--bmc: ipmi, redfish or mixed/],

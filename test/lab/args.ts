@@ -12,6 +12,8 @@ export interface LabArgs {
   /** The servers become a mesh, and two of them are killed. */
   readonly ha: boolean
   readonly nodes: number
+  /** More than one share a PostgreSQL, and one of them is killed. */
+  readonly conductors: number
   readonly firmware: Firmware | 'mix'
   readonly bmc: BmcKind | 'mixed'
   /** How the nodes come into the ramdisk: from the network, or from the boot ISO, without DHCP. */
@@ -26,11 +28,13 @@ export interface LabArgs {
 }
 
 const MAX_NODES = 16
+const MAX_CONDUCTORS = 5
 const VERBS = ['run', 'status', 'kill', 'rackward', 'down', 'help'] as const
 const isVerb = (word: string): word is (typeof VERBS)[number] => (VERBS as readonly string[]).includes(word)
 
 export const USAGE = `npm run lab -- [run|status|kill|rackward|down] [--nodes N] [--firmware bios|uefi]
-             [--bmc ipmi|redfish|mixed] [--boot network|media] [--secure-boot] [--tpm] [--ha] [--json] [--keep] [--name NAME]
+             [--bmc ipmi|redfish|mixed] [--boot network|media] [--secure-boot] [--tpm] [--ha]
+             [--conductors N] [--json] [--keep] [--name NAME]
 
   run       take N blank virtual servers (3) from power-off to a booted Debian, and leave the rack running
   status    what runs now
@@ -41,6 +45,8 @@ export const USAGE = `npm run lab -- [run|status|kill|rackward|down] [--nodes N]
   down      take everything away again
   --ha      three servers with agent and Consul in their image: they come into the mesh by themselves and run instances;
             one loses its power, one freezes
+  --conductors  3, for example: PostgreSQL with a synchronous standby and so many conductors. The machine of the one that
+            owns a server is cut off in the middle of the deploy; prints who took over, and when
   --bmc     the driver of the nodes: ipmi, redfish, or every second one redfish (mixed). The BMCs that speak Redfish
             speak IPMI as well
   --boot    media, with --bmc redfish: the servers boot the ramdisk from the boot ISO in a virtual drive of their BMC,
@@ -65,6 +71,7 @@ export function readArgs(all: readonly string[]): LabArgs {
     allowPositionals: true,
     options: {
       nodes: { type: 'string' },
+      conductors: { type: 'string' },
       firmware: { type: 'string' },
       bmc: { type: 'string' },
       boot: { type: 'string' },
@@ -84,6 +91,10 @@ export function readArgs(all: readonly string[]): LabArgs {
   if (!Number.isInteger(nodes) || nodes < 1 || nodes > MAX_NODES)
     throw new Error(`--nodes: a number from 1 to ${MAX_NODES}`)
   if (values.ha && nodes !== 3) throw new Error('--ha: a rack of three servers, no --nodes')
+  const conductors = Number(values.conductors ?? 1)
+  if (!Number.isInteger(conductors) || conductors < 1 || conductors > MAX_CONDUCTORS)
+    throw new Error(`--conductors: a number from 1 to ${MAX_CONDUCTORS}`)
+  if (conductors > 1 && values.ha) throw new Error('--conductors: the rack of --ha has one conductor')
   if (verb === 'kill' && !positionals[1]) throw new Error('kill: name a server, such as server-2')
   const firmware = values.firmware ?? 'mix'
   if (firmware !== 'bios' && firmware !== 'uefi' && firmware !== 'mix') throw new Error('--firmware: bios or uefi')
@@ -97,6 +108,7 @@ export function readArgs(all: readonly string[]): LabArgs {
   const secureBoot = values['secure-boot'] ?? false
   if (secureBoot && firmware === 'bios')
     throw new Error('--secure-boot: it is part of UEFI; use it without --firmware bios')
+  if (conductors > 1 && boot === 'media') throw new Error('--conductors: its servers boot from the network')
   const name = values.name ?? 'lab'
   if (!/^[a-z0-9-]{1,20}$/.test(name)) throw new Error('--name: up to 20 lower-case letters, digits and dashes')
   return {
@@ -106,6 +118,7 @@ export function readArgs(all: readonly string[]): LabArgs {
     freeze: values.freeze ?? false,
     ha: values.ha ?? false,
     nodes,
+    conductors,
     firmware,
     bmc,
     boot,

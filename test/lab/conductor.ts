@@ -32,8 +32,20 @@ export interface ConductorOptions {
   readonly dhcp?: boolean
   /** URLs of the mesh's arbiters. */
   readonly arbiters?: readonly string[]
+  /** One of several: a machine of its own beside the rack. */
+  readonly machine?: ConductorMachine
   /** Parts of the configuration that a test wants otherwise. */
   readonly provision?: Record<string, number>
+}
+
+export interface ConductorMachine {
+  readonly name: string
+  readonly namespace: string
+  readonly dir: string
+  /** Its card on the servers' network. */
+  readonly card: string
+  /** What its configuration has besides. */
+  readonly config: Readonly<Record<string, unknown>>
 }
 
 export class RackConductor {
@@ -41,20 +53,22 @@ export class RackConductor {
   readonly api: ApiClient
   readonly password: string
   readonly logFile: string
-  private readonly rack: Rack
+  private readonly namespace: string
   private child: ChildProcess | undefined
 
-  private constructor(rack: Rack, password: string) {
-    this.rack = rack
+  private constructor({ namespace, dir }: { namespace: string; dir: string }, password: string) {
+    this.namespace = namespace
     this.password = password
-    this.configFile = join(rack.dir, 'conductor.yaml')
-    this.logFile = join(rack.dir, 'conductor.log')
-    this.api = new ApiClient(join(rack.dir, 'api.sock'), { user: 'admin', password })
+    this.configFile = join(dir, 'conductor.yaml')
+    this.logFile = join(dir, 'conductor.log')
+    this.api = new ApiClient(join(dir, 'api.sock'), { user: 'admin', password })
   }
 
-  static async make(rack: Rack, options: ConductorOptions): Promise<RackConductor> {
-    const conductor = new RackConductor(rack, systemRandom.bytes(12).toString('base64url'))
-    await mkdir(join(rack.dir, 'data'), { recursive: true, mode: 0o700 })
+  /** `password`: of the administrator, where there is one already. */
+  static async make(rack: Rack, options: ConductorOptions, password?: string): Promise<RackConductor> {
+    const { machine } = options
+    const conductor = new RackConductor(machine ?? rack, password ?? systemRandom.bytes(12).toString('base64url'))
+    await mkdir(join(machine?.dir ?? rack.dir, 'data'), { recursive: true, mode: 0o700 })
     await writeFile(join(rack.dir, 'htpasswd'), `admin:${await bcrypt.hash(conductor.password, 6)}\n`, { mode: 0o600 })
     await writeFile(conductor.configFile, stringify(configOf(rack, options)))
     return conductor
@@ -66,7 +80,7 @@ export class RackConductor {
     const argv = [
       'netns',
       'exec',
-      this.rack.namespace,
+      this.namespace,
       process.execPath,
       '--enable-source-maps',
       RACKWARD_MAIN,
@@ -109,16 +123,16 @@ export class RackConductor {
 }
 
 export const configOf = (rack: Rack, options: ConductorOptions) => ({
-  data: join(rack.dir, 'data'),
+  data: join(options.machine?.dir ?? rack.dir, 'data'),
   images: { store: options.imageStore, allowedFilePaths: [rack.dir] },
   api: {
     listen: [{ address: CONDUCTOR_IP, port: 6385 }],
-    socket: join(rack.dir, 'api.sock'),
+    socket: join(options.machine?.dir ?? rack.dir, 'api.sock'),
     auth: { strategy: 'http_basic', file: join(rack.dir, 'htpasswd') },
   },
   agent: { address: CONDUCTOR_IP, port: 6386 },
   boot: {
-    interfaces: options.dhcp === false ? [] : [{ name: 'rack0', address: CONDUCTOR_IP }],
+    interfaces: options.dhcp === false ? [] : [{ name: options.machine?.card ?? 'rack0', address: CONDUCTOR_IP }],
     http: { address: CONDUCTOR_IP, port: 8080 },
     tftp: CONDUCTOR_IP,
     subnets:
@@ -141,4 +155,5 @@ export const configOf = (rack: Rack, options: ConductorOptions) => ({
   ...(options.arbiters
     ? { mesh: { arbiters: options.arbiters, username: 'admin', passwordFile: join(rack.dir, 'password') } }
     : {}),
+  ...options.machine?.config,
 })

@@ -6,7 +6,7 @@ import { writeWhole } from '../../kit/files.ts'
 import type { LabArgs } from './args.ts'
 
 /** What decides how long a run takes. */
-type Kind = Pick<LabArgs, 'nodes' | 'firmware' | 'bmc' | 'boot' | 'secureBoot' | 'tpm' | 'ha'> & {
+type Kind = Pick<LabArgs, 'nodes' | 'firmware' | 'bmc' | 'boot' | 'secureBoot' | 'tpm' | 'ha' | 'conductors'> & {
   readonly accel: 'kvm' | 'tcg'
 }
 
@@ -45,6 +45,7 @@ export const labKey = (kind: Kind): string =>
     kind.secureBoot,
     kind.ha,
     ...(kind.tpm ? ['tpm'] : []),
+    ...(kind.conductors > 1 ? [`conductors ${kind.conductors}`] : []),
   ].join(' ')
 
 /** One sentence for the start of a run. */

@@ -157,6 +157,8 @@ export async function travel(parts: {
   fixedIp?: string
   /** For each state, and for the login; absent: enough for a server of this machine's own architecture. */
   timeoutMs?: number
+  /** What every DHCP server gives it. */
+  address?: string
 }): Promise<Result> {
   const { api, rack, server, seen, fixedIp, timeoutMs = STATE_TIMEOUT_MS } = parts
   const phases: Record<string, number> = {}
@@ -175,7 +177,8 @@ export async function travel(parts: {
   let address: string | null = null
   seen.startedMs = Date.now()
   try {
-    const node = await enroll(api, server, fixedIp ? mediaNode(server, fixedIp) : {}, parts.host?.address)
+    const fixed = fixedIp ? mediaNode(server, fixedIp) : {}
+    const node = await enroll(api, server, fixed, parts.host?.address ?? parts.address)
     await provision(api, node, { target: 'manage' }, { to: 'manageable', timeoutMs, onLook })
     lap('bmc')
     const inspected = await provision(api, node, { target: 'inspect' }, { to: 'manageable', timeoutMs, onLook })

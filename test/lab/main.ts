@@ -10,7 +10,11 @@ import { readArgs, USAGE, type LabArgs } from './args.ts'
 import { arbiterUrls } from './ha/arbiters.ts'
 import { openHa, playOf, type Hosts } from './ha/open.ts'
 import { killText, type Kill } from './ha/play.ts'
-import { RackConductor } from './conductor.ts'
+import { RackConductor, type ConductorOptions } from './conductor.ts'
+import { handOver, handOverText, type HandOver } from './conductors/hand-over.ts'
+import { BRIDGE_IP, type Machines } from './conductors/machines.ts'
+import { openConductors } from './conductors/open.ts'
+import type { ApiClient } from './client.ts'
 import { expectation, labKey, minutesText, remember } from './duration.ts'
 import { fixedAddress } from './media-nodes.ts'
 import { travel, type Result, type Seen } from './journey.ts'
@@ -73,18 +77,18 @@ async function runLab(args: LabArgs): Promise<boolean> {
   say(await expectation(defaultCache(), kind))
   const startedMs = Date.now()
   try {
-    const results = await Promise.race([stop, work(rack, args, made)])
+    const { results, over } = await Promise.race([stop, work(rack, args, made)])
     const kills =
       args.ha && results.every(({ proof }) => proof !== null)
         ? await Promise.race([stop, playOf(rack, apiOf(rack, await stateOf(dir)), say).run()])
         : []
-    const isGood = await report(results, args, { rack, kills })
+    const isGood = await report(results, args, { rack, kills, over })
     const seconds = (Date.now() - startedMs) / 1000
     if (isGood) await remember(defaultCache(), labKey(kind), seconds)
     if (isGood) say(`(from blank servers to here: ${minutesText(seconds)})`)
     return isGood
   } catch (error) {
-    if (!interrupted) await tail(join(dir, 'conductor.log'))
+    if (!interrupted) await lastWords(dir, args)
     if (!args.keep) {
       say('taking the rack down (--keep would leave it)')
       await rack.down()
@@ -122,14 +126,14 @@ async function build(ha: boolean): Promise<Made> {
   return { imageStore, imageName: image.id, ramdisk, loaders, accel }
 }
 
-async function work(rack: Rack, args: LabArgs, made: Made): Promise<Result[]> {
+async function work(rack: Rack, args: LabArgs, made: Made): Promise<{ results: Result[]; over?: HandOver }> {
   say(
     `opening the rack: namespace ${rack.namespace}, ${args.nodes} blank server${args.nodes > 1 ? 's' : ''}, each with its BMC`,
   )
-  await rack.up()
+  await rack.up(args.conductors > 1 ? BRIDGE_IP : undefined)
   for (const spec of specs(args)) await rack.addServer(spec)
   await sh(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'rackward-lab', '-f', join(rack.dir, 'id_ed25519')])
-  const conductor = await RackConductor.make(rack, {
+  const options: ConductorOptions = {
     imageStore: made.imageStore,
     kernel: made.ramdisk.kernel,
     initrd: made.ramdisk.initrd,
@@ -137,46 +141,84 @@ async function work(rack: Rack, args: LabArgs, made: Made): Promise<Result[]> {
     rescueInitrd: made.ramdisk.rescueInitrd,
     ...(args.ha ? { arbiters: arbiterUrls } : {}),
     ...(args.boot === 'media' && made.ramdisk.iso ? { iso: made.ramdisk.iso, mediaPort: MEDIA_PORT, dhcp: false } : {}),
-  })
+  }
+  const { api, password, start, machines } =
+    args.conductors > 1 ? await several(rack, args.conductors, options) : await one(rack, options)
   const door = await openDoor(rack)
-  const state: LabState = { password: conductor.password, servers: rack.servers, console: door }
+  const within = machines && { namespace: machines.all[0]?.namespace ?? '', dir: machines.all[0]?.dir ?? '' }
+  const state: LabState = { password, servers: rack.servers, console: door, ...(within ? { within } : {}) }
   await writeFile(join(rack.dir, 'lab.json'), JSON.stringify(state), { mode: 0o600 })
-  await writeFile(join(rack.dir, 'netrc'), `machine rack login admin password ${conductor.password}\n`, { mode: 0o600 })
-  const hosts = args.ha ? await openHa(rack, conductor.password) : undefined
-  await conductor.start()
+  await writeFile(join(rack.dir, 'netrc'), `machine rack login admin password ${password}\n`, { mode: 0o600 })
+  const hosts = args.ha ? await openHa(rack, password) : undefined
+  await start()
   say(`to watch it in a browser:\n${consoleText(door, rack.dir)}`)
   const seen = new Map<string, Seen>(rack.servers.map((server) => [server.name, newSeen()]))
   const stopShowing = showLive(rack.servers, seen)
   try {
-    return await Promise.all(
+    const travels = Promise.all(
       rack.servers.map((server, index) =>
         travel({
-          api: conductor.api,
+          api,
           rack,
           server,
           image: made.imageName,
           seen: seen.get(server.name) as Seen,
           ...hostOf(hosts, server),
           ...(args.boot === 'media' ? { fixedIp: fixedAddress(index) } : {}),
+          ...(machines ? { address: fixedAddress(index) } : {}),
         }),
       ),
     )
+    if (!machines) return { results: await travels }
+    // Whoever fails first ends both.
+    const [results, over] = await Promise.all([travels, handOver({ api, machines, say })])
+    return { results, over }
   } finally {
     stopShowing()
   }
 }
 
+interface Conductors {
+  readonly api: ApiClient
+  readonly password: string
+  readonly start: () => Promise<void>
+  readonly machines?: Machines
+}
+
+async function one(rack: Rack, options: ConductorOptions): Promise<Conductors> {
+  const conductor = await RackConductor.make(rack, options)
+  return { api: conductor.api, password: conductor.password, start: () => conductor.start() }
+}
+
+async function several(rack: Rack, count: number, options: ConductorOptions): Promise<Conductors> {
+  say(`starting PostgreSQL with a synchronous standby, and ${count} conductors, each in a namespace of its own`)
+  const { machines, api, password } = await openConductors(rack, { count, options })
+  return { api, password, start: () => machines.start(), machines }
+}
+
+/** What the conductors wrote last. */
+async function lastWords(dir: string, { conductors }: LabArgs): Promise<void> {
+  if (conductors < 2) return tail(join(dir, 'conductor.log'))
+  for (let number = 1; number <= conductors; number += 1) await tail(join(dir, `conductor-${number}`, 'conductor.log'))
+}
+
 async function report(
   results: readonly Result[],
   args: LabArgs,
-  about: { rack: Rack; kills: readonly Kill[] },
+  about: { rack: Rack; kills: readonly Kill[]; over: HandOver | undefined },
 ): Promise<boolean> {
-  const { rack, kills } = about
+  const { rack, kills, over } = about
   const good = results.every((result) => result.proof !== null)
-  if (args.json) process.stdout.write(`${JSON.stringify({ nodes: results, ...(args.ha ? { kills } : {}) })}\n`)
-  else process.stdout.write(`\n${[table(results), ...results.flatMap(tpmText), ...kills.map(killText)].join('\n\n')}\n`)
+  if (args.json)
+    process.stdout.write(
+      `${JSON.stringify({ nodes: results, ...(args.ha ? { kills } : {}), ...(over ? { handOver: over } : {}) })}\n`,
+    )
+  else
+    process.stdout.write(
+      `\n${[table(results), ...results.flatMap(tpmText), ...kills.map(killText), ...(over ? [handOverText(over)] : [])].join('\n\n')}\n`,
+    )
   if (!good && !args.keep) {
-    await tail(join(rack.dir, 'conductor.log'))
+    await lastWords(rack.dir, args)
     say('taking the rack down (--keep would leave it)')
     await rack.down()
   } else if (!args.json) {

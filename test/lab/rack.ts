@@ -30,14 +30,15 @@ export class Rack {
     this.accel = accel
   }
 
-  async up(): Promise<void> {
+  /** `address`: of the namespace on the servers' network. */
+  async up(address = CONDUCTOR_IP): Promise<void> {
     await mkdir(this.dir, { recursive: true, mode: 0o700 })
     await sh(['ip', 'netns', 'add', this.namespace])
     for (const argv of [
       ['ip', 'link', 'set', 'lo', 'up'],
       // No spanning tree and no learning delay: a rack switch with port-fast.
       ['ip', 'link', 'add', 'rack0', 'type', 'bridge', 'forward_delay', '0'],
-      ['ip', 'address', 'add', `${CONDUCTOR_IP}/24`, 'dev', 'rack0'],
+      ['ip', 'address', 'add', `${address}/24`, 'dev', 'rack0'],
       ['ip', 'link', 'set', 'rack0', 'up'],
       ['ip', 'link', 'add', 'bmc0', 'type', 'bridge'],
       ['ip', 'link', 'set', 'bmc0', 'up'],
@@ -94,7 +95,8 @@ export class Rack {
     })
   }
 
-  private launch = (log: string, argv: readonly string[]) =>
+  /** A program that goes on when whoever started it has ended. */
+  launch = (log: string, argv: readonly string[]) =>
     launch(this.in(['sh', '-c', 'exec "$@" >"$0" 2>&1 </dev/null', log, ...argv]))
 
   ipmi(server: Server, args: readonly string[]) {
@@ -120,13 +122,16 @@ export class Rack {
   down = (): Promise<void> => removeRack(this.namespace, this.dir)
 }
 
-/** The rack's own namespace and those of its arbiters. */
+/** Of the database servers of a rack, which are another user's. */
+export const databaseDir = (dir: string): string => `${dir}.pg`
+
+/** The rack's own namespace, and those of its arbiters and conductors. */
 async function namespacesOf(namespace: string): Promise<string[]> {
   const all = (await run(['ip', 'netns', 'list'], { timeoutMs: 5_000 })).stdout
     .split('\n')
     .map((line) => line.split(' ')[0] ?? '')
   return all.filter(
-    (name) => name === namespace || (name.startsWith(`${namespace}-a`) && /^-a\d+$/.test(name.slice(namespace.length))),
+    (name) => name === namespace || (name.startsWith(namespace) && /^-[ac]\d+$/.test(name.slice(namespace.length))),
   )
 }
 
@@ -146,7 +151,7 @@ export async function removeRack(namespace: string, dir: string): Promise<void> 
     }).catch(() => undefined)
   }
   for (const name of namespaces) await sh(['ip', 'netns', 'delete', name])
-  await rm(dir, { recursive: true, force: true })
+  for (const one of [dir, databaseDir(dir)]) await rm(one, { recursive: true, force: true })
 }
 
 /** Without the program of that name, which a minimal Debian does not have. */

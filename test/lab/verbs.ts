@@ -10,12 +10,15 @@ import { killText } from './ha/play.ts'
 import { Rack } from './rack.ts'
 import { RACKWARD_MAIN } from './root.ts'
 import type { Server } from './server.ts'
+import { inNamespace } from './shell.ts'
 
 export interface LabState {
   readonly password: string
   readonly servers: readonly Server[]
   /** URL of the web console. */
   readonly console?: string
+  /** The machine of the first of several conductors. */
+  readonly within?: { readonly namespace: string; readonly dir: string }
 }
 
 export const labDir = (name: string) => `/var/tmp/rackward-${name}`
@@ -69,7 +72,7 @@ export async function killVerb(args: LabArgs): Promise<boolean> {
  *  the conductor has, which is the rack's namespace. */
 export async function rackward(args: LabArgs): Promise<boolean> {
   const { rack } = await running(args)
-  const { password } = await stateOf(rack.dir)
+  const { password, within = { namespace: rack.namespace, dir: rack.dir } } = await stateOf(rack.dir)
   const env = {
     ...process.env,
     RACKWARD_SERVER: `unix:${join(rack.dir, 'api.sock')}`,
@@ -79,8 +82,9 @@ export async function rackward(args: LabArgs): Promise<boolean> {
   }
   const argv = [process.execPath, RACKWARD_MAIN, ...args.words]
   const isDoctor = args.words[0] === 'doctor'
-  const own = ['--config', join(rack.dir, 'conductor.yaml'), '--agent-config', join(rack.dir, 'no-agent.yaml')]
-  const [command = '', ...words] = isDoctor && !args.words.includes('--config') ? rack.in([...argv, ...own]) : argv
+  const own = ['--config', join(within.dir, 'conductor.yaml'), '--agent-config', join(rack.dir, 'no-agent.yaml')]
+  const [command = '', ...words] =
+    isDoctor && !args.words.includes('--config') ? inNamespace(within.namespace, [...argv, ...own]) : argv
   const child = spawn(command, words, { stdio: 'inherit', env })
   process.exitCode = await new Promise<number>((resolve) => child.once('close', (code) => resolve(code ?? 1)))
   return process.exitCode === 0
