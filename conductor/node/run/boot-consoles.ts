@@ -27,7 +27,7 @@ const END_TIMEOUT_MS = 5_000
 const LOOK_MS = 2_000
 const AGAIN_MS = 3_000
 const TRIES = 5
-/** A session in which nothing was said for so long may be one that the BMC lost: another one is opened. */
+/** A session in which nothing was said for so long may show nothing of what is said: another one is opened. */
 const SILENT_MS = 30_000
 /** What ipmitool says itself. */
 const BANNER = /^\[SOL Session operational/
