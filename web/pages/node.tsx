@@ -2,7 +2,7 @@
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import { getJson, type Account, type BoardNode, type Phases, type WireEvent } from '../api.ts'
-import { about, duration, fullTime, secondsSince, usually, usuallyNow } from '../format.ts'
+import { about, duration, fullTime, secondsSince, usually } from '../format.ts'
 import { Acts } from '../parts/acts.tsx'
 import { Causes } from '../parts/causes.tsx'
 import { EventRows } from '../parts/events.tsx'
@@ -67,9 +67,7 @@ function Phase({ phase, longest }: { readonly phase: Phase; readonly longest: nu
         <span class={slow ? 'bar slow' : phase.usual ? 'bar' : 'bar rest'} style={{ width: percent(seconds) }} />
       </span>
       <span class="num">{exact(seconds)}</span>
-      <span class="usual muted">
-        {phase.usual && (phase.ended === null ? usuallyNow(phase.usual, seconds) : usually(phase.usual))}
-      </span>
+      <span class="usual muted">{phase.usual && usually(phase.usual)}</span>
     </li>
   )
 }
