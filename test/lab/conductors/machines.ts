@@ -89,6 +89,8 @@ export class Machines {
   async startAgain(name: string): Promise<void> {
     const machine = this.named(name)
     await sh(inNamespace(machine.namespace, ['ip', 'link', 'set', CARD, 'up']))
+    // It went with the card.
+    await sh(inNamespace(machine.namespace, ['ip', 'route', 'replace', BMC_NET, 'via', BRIDGE_IP]))
     await machine.conductor.start()
   }
 
