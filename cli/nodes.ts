@@ -122,6 +122,7 @@ const DEFAULT_WAIT_SECONDS = 3600
 
 /** Sends a verb to each node; with --wait, all are waited for together. */
 export async function verb(target: string, idents: readonly string[], options: VerbOptions): Promise<void> {
+  if (idents.length === 0) throw new CliError('usage', 'name a node, or give --all')
   const api = await connect(options)
   const waitMs = waitMsOf(options.wait)
   const body = await bodyOf(target, options)
@@ -129,7 +130,7 @@ export async function verb(target: string, idents: readonly string[], options: V
   const failures: string[] = []
   for (const ident of idents) {
     try {
-      const patch = await imagePatch(api, ident, options)
+      const patch = await patchOf(api, ident, options)
       if (patch.length > 0) await api.ask('PATCH', `/v1/nodes/${enc(ident)}`, patch)
       await api.ask('PUT', `/v1/nodes/${enc(ident)}/states/provision`, body)
       sent.push(ident)
@@ -159,21 +160,29 @@ export function waitMsOf(wait: boolean | string | undefined): number | undefined
 const CHECKSUM_FIELDS = ['image_checksum', 'image_os_hash_value', 'image_os_hash_algo']
 
 /** The checksum of the image before would stand against another image, or win over the one that is given. */
-async function imagePatch(api: Api, ident: string, { image, checksum }: VerbOptions) {
+export function imagePatch(
+  now: Readonly<Record<string, unknown>>,
+  { image, checksum }: Pick<VerbOptions, 'image' | 'checksum'>,
+) {
   if (image === undefined && checksum === undefined) return []
-  const { instance_info: now } = (await api.ask('GET', `/v1/nodes/${enc(ident)}?fields=instance_info`)) as {
-    instance_info?: Readonly<Record<string, unknown>>
-  }
-  const isSame = checksum === undefined && image === now?.image_source
-  const old = CHECKSUM_FIELDS.filter((name) => !isSame && now?.[name] !== undefined)
+  const isSame = checksum === undefined && image === now.image_source
+  const old = CHECKSUM_FIELDS.filter((name) => !isSame && now[name] !== undefined)
   return [
-    ...old.map((name) => ({ op: 'remove', path: `/instance_info/${name}` })),
-    ...(image === undefined ? [] : [{ op: 'add', path: '/instance_info/image_source', value: image }]),
-    ...(checksum === undefined ? [] : [{ op: 'add', path: '/instance_info/image_checksum', value: checksum }]),
+    ...old.map((name) => ({ op: 'remove' as const, path: `/instance_info/${name}` })),
+    ...(image === undefined ? [] : [{ op: 'add' as const, path: '/instance_info/image_source', value: image }]),
+    ...(checksum === undefined ? [] : [{ op: 'add' as const, path: '/instance_info/image_checksum', value: checksum }]),
   ]
 }
 
-async function bodyOf(target: string, options: VerbOptions): Promise<Record<string, unknown>> {
+async function patchOf(api: Api, ident: string, options: VerbOptions) {
+  if (options.image === undefined && options.checksum === undefined) return []
+  const { instance_info: now } = (await api.ask('GET', `/v1/nodes/${enc(ident)}?fields=instance_info`)) as {
+    instance_info?: Readonly<Record<string, unknown>>
+  }
+  return imagePatch(now ?? {}, options)
+}
+
+export async function bodyOf(target: string, options: VerbOptions): Promise<Record<string, unknown>> {
   const kind = target === 'service' ? 'service_steps' : 'clean_steps'
   return {
     target,

@@ -19,6 +19,8 @@ interface Now {
       expected_end?: string | null
       usual?: { samples: number; p5_seconds: number; p95_seconds: number } | null
       progress: { phase: string; done_bytes: number; total_bytes: number } | null
+      /** Absent: an older conductor. */
+      queue?: { place: number; of: number; left_seconds: number | null; why: string } | null
       bmc_task?: { what: string; percent: number | null; message: string | null } | null
     }
   }
@@ -75,6 +77,7 @@ function rowOf(name: string, now: Now, { ends, failed }: Wanted): Row {
   const { rackward } = now.driver_internal_info
   const task = rackward?.bmc_task
   if (task) return { name, end: 'open', state, ...taskRow(task) }
+  if (rackward?.queue) return { name, end: 'open', state, says: queueText(rackward.queue) }
   const progress = rackward?.progress
   const left = whenText(now, systemClock.now())
   if (!progress || progress.total_bytes === 0) {
@@ -105,6 +108,12 @@ export function whenText(
     return `, ${usualText({ lowSeconds: usual.p5_seconds, highSeconds: usual.p95_seconds }, elapsed)}`
   const left = end ? Math.round((Date.parse(end) - nowMs) / 1000) : 0
   return left >= 1 ? `, about ${spanText(left)} left` : ''
+}
+
+/** Behind others that boot and fetch. */
+function queueText({ place, of, left_seconds: left, why }: { [key: string]: string | number | null }): string {
+  const when = typeof left === 'number' ? `, about ${spanText(Math.max(1, left))}` : ''
+  return `waits for its turn: place ${place} of ${of}${when}; ${why}`
 }
 
 /** Work of the BMC, in its words. */

@@ -61,7 +61,23 @@ const Swarm = z.strictObject({
     .describe('What each of them sends to others at most. Absent: four fifths of the speed of its network card.'),
 })
 
+const hours = (byDefault: number, describe: string) =>
+  z.number().min(0).max(87_600).default(byDefault).describe(describe)
+
+const Gc = z.strictObject({
+  everyHours: hours(24, 'How often images that nobody needs are removed; 0: only by rackward image gc.'),
+  keepUnusedHours: hours(
+    336,
+    'How long an image is kept that no node, roll-out or request refers to and that nobody gave a name.',
+  ),
+})
+
 export const Images = z.strictObject({
+  gc: Gc.prefault({}).describe('Removal of images that nobody needs.'),
+  scrubHours: hours(
+    168,
+    'How often every piece in the store is read and proven; a damaged image is fetched again from where it came. 0: only those that an agent found damaged.',
+  ),
   swarm: Swarm.prefault({}).describe('Nodes that write the same image serve its pieces to each other.'),
   store: File.describe('Directory of the image store.'),
   allowedFilePaths: z

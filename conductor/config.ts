@@ -7,6 +7,7 @@ import { Hook, Webhook } from './config-webhooks.ts'
 import { BOOT_ISO } from './config-boot-iso.ts'
 import { RAMDISKS } from './config-ramdisks.ts'
 import { Subnets } from './config-subnets.ts'
+import { AdmissionConfig } from './config-admission.ts'
 import { Images } from './config-images.ts'
 import { Ui } from './config-ui.ts'
 import { StoreConfig } from './config-store.ts'
@@ -197,6 +198,9 @@ export const Config = z.strictObject({
   agent: Listen.optional().describe('The TLS port that agents call. Absent: no node can be booted.'),
   boot: Boot.optional().describe('DHCP, TFTP and HTTP for network boots. Absent: no node is booted over the network.'),
   provision: Provision.prefault({}).describe('Provisioning of nodes: times, tries and cleaning.'),
+  admission: AdmissionConfig.prefault({}).describe(
+    'How many servers boot and fetch at once; the others wait in a queue.',
+  ),
   inspection: z
     .strictObject({
       apiCallUrls: UrlPrefixes.default([]).describe(

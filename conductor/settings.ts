@@ -2,8 +2,9 @@
 import type { Config } from './config.ts'
 import type { Settings } from './node/workflow/context.ts'
 
-export function settingsOf({ provision }: Config): Settings {
+export function settingsOf({ provision, admission }: Config): Settings {
   return {
+    admission: admission.enabled,
     callbackTimeoutMs: provision.callbackTimeoutSeconds * 1000,
     agentSilenceMs: provision.agentSilenceSeconds * 1000,
     parkMs: provision.parkSeconds * 1000,

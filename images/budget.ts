@@ -15,8 +15,10 @@ export interface ImportLimits {
 
 /** Space that an import has claimed and not written yet. */
 export interface Claim {
-  /** Claims more. Throws `image.source` when the disk has not so much to spare. */
+  /** Claims more. Throws `image.space` when the disk has not so much to spare. */
   grow(bytes: number): Promise<void>
+  /** Throws the same when so much will be needed in the end, before anything is fetched. Claims nothing. */
+  needs(bytes: number): Promise<void>
   /** So many of the claimed bytes are on the disk now. */
   wrote(bytes: number): void
   release(): void
@@ -33,6 +35,8 @@ export class ImportBudget {
     this.limits = limits
     this.clock = clock
   }
+
+  now = (): number => this.clock.now()
 
   /** Runs an import when it is its turn. Its signal ends with the caller's, or with the deadline. */
   async run<T>(signal: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -62,15 +66,26 @@ export class ImportBudget {
   claim(directory: string): Claim {
     const mine = { bytes: 0 }
     this.claimed.add(mine)
+    const spare = async () => {
+      const { bavail, bsize } = await statfs(directory)
+      // From here to the claim nobody else has a turn.
+      const promised = [...this.claimed].reduce((sum, claim) => sum + claim.bytes, 0)
+      return bavail * bsize - (this.limits.reserveBytes ?? 0) - promised
+    }
     return {
-      grow: async (bytes) => {
-        const { bavail, bsize } = await statfs(directory)
-        // From here to the claim nobody else has a turn.
-        const promised = [...this.claimed].reduce((sum, claim) => sum + claim.bytes, 0)
-        const spareBytes = bavail * bsize - (this.limits.reserveBytes ?? 0) - promised
+      needs: async (bytes) => {
+        const spareBytes = await spare()
         if (bytes > spareBytes)
           throw new Fault(
-            'image.source',
+            'image.space',
+            `the import needs at least ${bytesText(bytes)} in ${directory}, which has ${bytesText(Math.max(0, spareBytes))} to spare`,
+          )
+      },
+      grow: async (bytes) => {
+        const spareBytes = await spare()
+        if (bytes > spareBytes)
+          throw new Fault(
+            'image.space',
             `the image needs ${bytesText(bytes)} more in ${directory}, which has ${bytesText(Math.max(0, spareBytes))} to spare`,
           )
         mine.bytes += bytes

@@ -7,7 +7,7 @@ import { pipeline } from 'node:stream/promises'
 import { Transform } from 'node:stream'
 import type { Clock } from '../kit/clock.ts'
 import { Fault, isFault } from '../kit/fault.ts'
-import { printable } from '../kit/text.ts'
+import { bytesText, printable } from '../kit/text.ts'
 import { guarded, type AddressGuard } from './address-guard.ts'
 import type { Claim } from './budget.ts'
 
@@ -21,6 +21,10 @@ export interface DownloadParts {
   /** For the origin of the source alone: who it redirects to does not get them. */
   readonly headers?: Readonly<Record<string, string>> | undefined
   readonly ca?: string | undefined
+  /** More is not taken. */
+  readonly mostBytes?: number | undefined
+  /** How often as many bytes as come will stand on the disk at once. */
+  readonly copies?: number | undefined
   /** The URL was allowed by name: where it leads to was not. */
   readonly noRedirects?: boolean | undefined
 }
@@ -79,10 +83,18 @@ async function save(url: string, response: IncomingMessage, parts: DownloadParts
     response.headers['content-length'] === undefined ? undefined : Number(response.headers['content-length'])
   let claimedBytes = promised ?? 0
   let gotBytes = 0
+  const checkMost = (bytes: number) => {
+    if (bytes > (parts.mostBytes ?? Number.POSITIVE_INFINITY))
+      throw new Fault(
+        'image.source',
+        `${url} has more than ${bytesText(parts.mostBytes ?? 0)} (limits.images.virtualSizeBytes)`,
+      )
+  }
   const count = new Transform({
     async transform(chunk: Buffer, _encoding, done) {
       try {
         gotBytes += chunk.length
+        checkMost(gotBytes)
         if (gotBytes > claimedBytes) {
           await claim.grow(CLAIM_BYTES)
           claimedBytes += CLAIM_BYTES
@@ -100,7 +112,12 @@ async function save(url: string, response: IncomingMessage, parts: DownloadParts
     (why) => response.destroy(new Fault('image.source', `${url}: ${why}`)),
   )
   try {
-    if (promised !== undefined) await claim.grow(promised)
+    if (promised !== undefined) {
+      checkMost(promised)
+      // Beside what comes, at least as much is kept, for a compressed source of an image becomes no smaller.
+      await claim.needs(promised * (parts.copies ?? 1))
+      await claim.grow(promised)
+    }
     await pipeline(response, count, createWriteStream(to), { signal })
   } catch (error) {
     if (isFault(error)) throw error

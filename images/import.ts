@@ -1,38 +1,43 @@
 /** Takes a raw or qcow2 image from a file or a URL into the store: fetched, checked, converted, cut into pieces. */
-import { open, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { rm, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { Fault, isFault } from '../kit/fault.ts'
-import { runOk } from '../kit/run.ts'
+import { Fault } from '../kit/fault.ts'
+import { writeWhole } from '../kit/files.ts'
 import { isoTime, systemClock, type Clock } from '../kit/clock.ts'
 import type { AddressGuard } from './address-guard.ts'
-import { ImportBudget, type Claim } from './budget.ts'
+import { ImportBudget } from './budget.ts'
 import { diskKernel } from './boot-kernel.ts'
 import { checkFile, type Checksum } from './checksum.ts'
 import { download } from './download.ts'
-import { detectFormat, virtualSizeOf, type DiskFormat } from './format.ts'
+import type { DiskFormat } from './format.ts'
 import type { ImageIndex, ImageTraits } from './index.ts'
+import { originOf } from './origin.ts'
 import { cutPieces } from './pieces.ts'
 import { diskLoader } from './signed-loader.ts'
-import { checkImageName, type ImageStore } from './store.ts'
+import { rawDiskOf, storedBytes } from './unpack.ts'
+import type { Work } from './work.ts'
+import { checkImageName, ORIGIN, type ImageStore } from './store.ts'
 
 export interface ImportRequest {
   /** http://, https:// or file:// URL, or a path. */
   readonly source: string
   readonly name: string
-  readonly checksum?: Checksum
-  readonly format?: DiskFormat
+  readonly checksum?: Checksum | undefined
+  readonly format?: DiskFormat | undefined
   readonly traits?: ImageTraits
   /** For the source alone: a redirection to another host does not get them. */
   readonly headers?: Readonly<Record<string, string>> | undefined
   /** CA certificates (PEM) for the source. */
   readonly ca?: string | undefined
+  /** The id that the image must have: it replaces a damaged copy. */
+  readonly sameAs?: string | undefined
+  /** What is kept as the place that it came from; absent: `source`. */
+  readonly origin?: string | undefined
 }
 
-const CONVERT_TIMEOUT_MS = 60 * 60_000
-const HEAD_BYTES = 4096
-/** `stat` counts in these, whatever the file system's own blocks are. */
-const STAT_BLOCK_BYTES = 512
+const FULL = /^(ENOSPC|EDQUOT)$/
+const FULL_TEXT = /No space left on device|Disk quota exceeded/
 
 export interface ImportTools {
   readonly clock?: Clock
@@ -43,18 +48,6 @@ export interface ImportTools {
   readonly guard?: AddressGuard
   readonly noRedirects?: boolean
   readonly signal?: AbortSignal
-}
-
-export interface Work {
-  readonly scratch: string
-  readonly claim: Claim
-  readonly signal: AbortSignal
-  readonly clock: Clock
-  readonly budget: ImportBudget
-  readonly guard: AddressGuard | undefined
-  readonly noRedirects?: boolean | undefined
-  readonly headers?: Readonly<Record<string, string>> | undefined
-  readonly ca?: string | undefined
 }
 
 export async function importImage(
@@ -69,7 +62,8 @@ export async function importImage(
     const scratch = await store.scratch()
     const claim = budget.claim(scratch)
     try {
-      const work: Work = { scratch, claim, signal, clock, budget, guard, headers: request.headers, ca: request.ca }
+      const { headers, ca } = request
+      const work: Work = { scratch, claim, signal, clock, budget, guard, headers, ca, copies: 2 }
       const raw = await rawOf(request, work)
       await claim.grow(await storedBytes(raw))
       const { signed, architecture } = await diskLoader(raw, request.traits?.efiLoader)
@@ -81,7 +75,11 @@ export async function importImage(
         onWritten: (bytes) => claim.wrote(bytes),
         ...(tools.onBytes ? { onBytes: tools.onBytes } : {}),
       })
-      for (const file of ['source', 'raw']) await rm(join(scratch, file), { force: true })
+      for (const file of ['source', 'unwrapped', 'copy', 'raw']) await rm(join(scratch, file), { force: true })
+      if (request.sameAs !== undefined && cut.id !== request.sameAs)
+        throw new Fault('image.source', `${request.name}: the source holds another image now than the one in the store`)
+      const origin = originOf({ ...request, source: request.origin ?? request.source })
+      if (origin) await writeWhole(join(scratch, ORIGIN), JSON.stringify(origin))
       return await store.add(scratch, {
         ...cut,
         names: [request.name],
@@ -91,6 +89,8 @@ export async function importImage(
         ...(bootKernel ? { bootKernel } : {}),
         ...request.traits,
       })
+    } catch (error) {
+      throw fullDisk(error, scratch)
     } finally {
       claim.release()
       await rm(scratch, { recursive: true, force: true })
@@ -98,30 +98,30 @@ export async function importImage(
   })
 }
 
-/** Fetched, checked, and unpacked where it is a qcow2. */
-async function rawOf(request: ImportRequest, work: Work): Promise<string> {
-  const { budget, claim, scratch, signal } = work
-  const file = await fetchSource(request.source, join(scratch, 'source'), work)
-  if (request.checksum) await checkFile(file, { checksum: request.checksum, what: request.source, signal })
-  const head = await readHead(file)
-  const format = detectFormat(head, request.format)
-  budget.checkSize(format === 'qcow2' ? virtualSizeOf(head) : (await stat(file)).size)
-  if (format === 'raw') return file
-  const raw = join(scratch, 'raw')
-  await claim.grow(await unpackedBytes(file, signal))
-  await convert(file, raw, signal)
-  claim.wrote(await storedBytes(raw))
-  detectFormat(await readHead(raw), 'raw')
-  return raw
+/** Something else than an import may fill a disk while an import goes on. */
+function fullDisk(error: unknown, directory: string): unknown {
+  for (let cause = error; cause instanceof Error; cause = cause.cause)
+    if (FULL.test((cause as NodeJS.ErrnoException).code ?? '') || FULL_TEXT.test(cause.message))
+      return new Fault('image.space', `the disk of ${dirname(directory)} became full during the import`, {
+        cause: error,
+      })
+  return error
 }
 
-const storedBytes = async (path: string): Promise<number> => (await stat(path)).blocks * STAT_BLOCK_BYTES
+/** Fetched, checked, and unpacked. */
+async function rawOf(request: ImportRequest, work: Work): Promise<string> {
+  const { scratch, signal } = work
+  const file = await fetchSource(request.source, join(scratch, 'source'), work)
+  if (request.checksum) await checkFile(file, { checksum: request.checksum, what: request.source, signal })
+  return rawDiskOf(file, request.format, work)
+}
 
 /** The file of a source: fetched into `to`, or the path of one on this machine. */
 export async function fetchSource(source: string, to: string, work: Work): Promise<string> {
   if (/^https?:/i.test(source)) {
     const { budget, ...parts } = work
-    await download(source, to, { ...parts, leastBytesPerSecond: budget.limits.leastBytesPerSecond })
+    const { leastBytesPerSecond, virtualSizeBytes: mostBytes } = budget.limits
+    await download(source, to, { ...parts, leastBytesPerSecond, mostBytes })
     return to
   }
   if (/^[a-z][a-z0-9+.-]*:/i.test(source) && !/^file:/i.test(source))
@@ -141,30 +141,3 @@ export async function fetchSource(source: string, to: string, work: Work): Promi
   if (!info.isFile()) throw new Fault('image.source', `${path} is not an ordinary file`)
   return path
 }
-
-async function readHead(path: string): Promise<Buffer> {
-  const file = await open(path, 'r')
-  try {
-    const head = Buffer.alloc(HEAD_BYTES)
-    const { bytesRead } = await file.read(head, 0, HEAD_BYTES, 0)
-    return head.subarray(0, bytesRead)
-  } finally {
-    await file.close()
-  }
-}
-
-/** How much of the disk in a qcow2 is data: clusters that are mapped, each as often as it is, compressed or not. */
-async function unpackedBytes(file: string, signal: AbortSignal): Promise<number> {
-  const text = await qemuImg(['measure', '--output=json', '-f', 'qcow2', '-O', 'qcow2', file], signal)
-  return (JSON.parse(text) as { required: number }).required
-}
-
-const convert = (from: string, to: string, signal: AbortSignal) =>
-  qemuImg(['convert', '-f', 'qcow2', '-O', 'raw', '-S', '64k', from, to], signal)
-
-const qemuImg = (args: readonly string[], signal: AbortSignal): Promise<string> =>
-  runOk(['qemu-img', ...args], { timeoutMs: CONVERT_TIMEOUT_MS, signal }).catch((error: unknown) => {
-    throw isFault(error, 'run.failed')
-      ? new Fault('image.format', `qemu-img cannot read the image: ${error.detail}`, { cause: error })
-      : error
-  })

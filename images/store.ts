@@ -1,12 +1,19 @@
 /** Where images are kept: one directory per image, named by the hash of its raw bytes; it appears whole or not at
  *  all. */
-import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { asFault, Fault } from '../kit/fault.ts'
 import { syncFolder, writeWhole } from '../kit/files.ts'
+import type { StoredImage } from './garbage.ts'
 import { ImageIndex, indexFlaw } from './index.ts'
+import { ImageOrigin } from './origin.ts'
 
 const ID = /^[0-9a-f]{64}$/
+/** Beside the index of an image. */
+export const ORIGIN = 'origin.json'
+const DAMAGED = 'damaged.json'
+/** Empty: its time counts. */
+const PROVEN = 'proven'
 /** Names stand in URLs and paths of users' scripts: letters, digits, dot, dash, underscore. */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/
 
@@ -31,13 +38,15 @@ export class ImageStore {
     return found.flatMap(({ id, why }) => (why === undefined ? [] : [{ id, why }]))
   }
 
-  /** Removes what imports left whose process is gone. */
-  async clean(): Promise<void> {
+  /** Removes what imports left whose process is gone, and that was not touched since; other machines that share the
+   *  store have processes of their own. */
+  async clean(untouchedSinceMs = Number.POSITIVE_INFINITY): Promise<void> {
     await mkdir(this.root, { recursive: true })
     for (const entry of await readdir(this.root)) {
       const [, pid, started] = /^\.part-(\d+)-(\d+)-\d+$/.exec(entry) ?? []
       const left = entry.startsWith('.part-') && (pid === undefined || (await startOf(Number(pid))) !== started)
-      if (left) await rm(join(this.root, entry), { recursive: true, force: true })
+      if (left && (await isUntouched(join(this.root, entry), untouchedSinceMs)))
+        await rm(join(this.root, entry), { recursive: true, force: true })
     }
   }
 
@@ -73,7 +82,7 @@ export class ImageStore {
   async scratch(): Promise<string> {
     const dir = await this.partPath()
     await rm(dir, { recursive: true, force: true })
-    await mkdir(dir, { recursive: true })
+    await mkdir(dir, { recursive: true, mode: 0o700 })
     return dir
   }
 
@@ -86,6 +95,8 @@ export class ImageStore {
     const names = [...new Set([...(known?.names ?? []), ...index.names])]
     const whole = { ...index, names }
     await writeWhole(join(directory, 'index.json'), JSON.stringify(whole), 0o644)
+    // While it was being made, nobody else could look into it.
+    await chmod(directory, 0o755)
     // The copy that is there may be the damaged one that this import replaces.
     const old = await this.partPath()
     await rename(this.directory(index.id), old).catch((error: NodeJS.ErrnoException) => {
@@ -109,6 +120,85 @@ export class ImageStore {
 
   async remove(id: string): Promise<void> {
     await rm(this.directory(id), { recursive: true })
+  }
+
+  /** An image that is about to be deployed: from now on it counts as used. */
+  async use(idOrName: string, nowMs: number): Promise<ImageIndex> {
+    const image = await this.find(idOrName)
+    await utimes(this.directory(image.id), new Date(nowMs), new Date(nowMs))
+    return image
+  }
+
+  /** Every image whose index can be read, with the time of its last use. */
+  async stored(): Promise<StoredImage[]> {
+    const found = await Promise.all(
+      (await this.list()).map(async ({ id, names, dataBytes }) => {
+        const usedAtMs = await this.usedAtMs(id)
+        return usedAtMs === undefined ? undefined : { id, names, storedBytes: dataBytes, usedAtMs }
+      }),
+    )
+    return found.filter((image) => image !== undefined)
+  }
+
+  /** Removes an image that nobody has used since. False: somebody has, or it is gone. */
+  async discard(id: string, unusedSinceMs: number): Promise<boolean> {
+    const isUnused = async (directory: string) => (await stat(directory)).mtimeMs <= unusedSinceMs
+    const aside = await this.partPath()
+    try {
+      if (!(await isUnused(this.directory(id)))) return false
+      await rename(this.directory(id), aside)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+      throw error
+    }
+    // Used between the look and the removal: it goes back where it was.
+    const isUsed = !(await isUnused(aside))
+    // A copy that was imported meanwhile takes its place just as well.
+    if (isUsed && (await rename(aside, this.directory(id)).then(...AS_BOOLEAN))) return false
+    await rm(aside, { recursive: true, force: true })
+    return !isUsed
+  }
+
+  /** Where an image can be fetched again; undefined: nobody knows. */
+  async originOf(id: string): Promise<ImageOrigin | undefined> {
+    const text = await readFile(join(this.directory(id), ORIGIN), 'utf8').catch(() => undefined)
+    return text === undefined ? undefined : ImageOrigin.safeParse(parsed(text)).data
+  }
+
+  /** What was found damaged of an image; none: it is whole, as far as anybody looked. */
+  async setDamaged(id: string, pieces: readonly number[]): Promise<void> {
+    const path = join(this.directory(id), DAMAGED)
+    this.looked.delete(id)
+    if (pieces.length === 0) return rm(path, { force: true })
+    await writeWhole(path, JSON.stringify(pieces), 0o644)
+  }
+
+  /** Numbers of its damaged pieces. */
+  async damagedOf(id: string): Promise<readonly number[]> {
+    const text = await readFile(join(this.directory(id), DAMAGED), 'utf8').catch(() => undefined)
+    const found = text === undefined ? [] : parsed(text)
+    return Array.isArray(found) ? found.filter((one) => Number.isSafeInteger(one)) : []
+  }
+
+  /** When every piece of it was last proven; undefined: never. */
+  async provenAtMs(id: string): Promise<number | undefined> {
+    return stat(join(this.directory(id), PROVEN)).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => undefined,
+    )
+  }
+
+  async setProven(id: string, nowMs: number): Promise<void> {
+    const path = join(this.directory(id), PROVEN)
+    await writeFile(path, '')
+    await utimes(path, new Date(nowMs), new Date(nowMs))
+  }
+
+  private async usedAtMs(id: string): Promise<number | undefined> {
+    return stat(this.directory(id)).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => undefined,
+    )
   }
 
   private async write(index: ImageIndex): Promise<ImageIndex> {
@@ -137,15 +227,16 @@ export class ImageStore {
   }
 
   private async flawOf(id: string): Promise<string | undefined> {
-    const path = join(this.directory(id), 'index.json')
-    const state = await stat(path).then(
-      ({ mtimeMs, size, ino }) => `${mtimeMs} ${size} ${ino}`,
-      (error: NodeJS.ErrnoException) => error.code ?? 'unknown',
-    )
+    const stateOf = (name: string) =>
+      stat(join(this.directory(id), name)).then(
+        ({ mtimeMs, size, ino }) => `${mtimeMs} ${size} ${ino}`,
+        (error: NodeJS.ErrnoException) => error.code ?? 'unknown',
+      )
+    const state = `${await stateOf('index.json')} ${await stateOf(DAMAGED)}`
     const known = this.looked.get(id)
     if (known?.state === state) return known.why
     const why = await this.read(id).then(
-      () => undefined,
+      async ({ pieces, names }) => damageText({ id, names, pieces: pieces.length }, await this.damagedOf(id)),
       (error: unknown) => asFault(error, 'image.broken').detail,
     )
     this.looked.set(id, { state, why })
@@ -164,6 +255,31 @@ export class ImageStore {
 }
 
 let scratchCount = 0
+const AS_BOOLEAN = [() => true, () => false] as const
+
+/** Also of a directory that is gone. */
+const isUntouched = async (directory: string, sinceMs: number): Promise<boolean> =>
+  stat(directory).then(
+    ({ mtimeMs }) => mtimeMs <= sinceMs,
+    () => true,
+  )
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+export function damageText(
+  image: { readonly id: string; readonly names: readonly string[]; readonly pieces: number },
+  damaged: readonly number[],
+): string | undefined {
+  if (damaged.length === 0) return undefined
+  const name = image.names[0] ?? image.id.slice(0, 16)
+  return `${damaged.length} of the ${image.pieces} pieces of image ${name} are damaged`
+}
 
 /** When a process began, in ticks since the machine did: field 22 of /proc/PID/stat. "0" for one that is not there. */
 async function startOf(pid: number): Promise<string> {

@@ -12,6 +12,9 @@ export interface RunOptions {
   readonly cwd?: string
   readonly signal?: AbortSignal
   readonly maxBytes?: number
+  /** Open files that become its standard input and output. */
+  readonly stdinFd?: number
+  readonly stdoutFd?: number
 }
 
 export interface RunResult {
@@ -47,7 +50,7 @@ export function endChildren(): void {
 /** Runs `argv` to its end. Throws `run.missing`, `run.resources` or `run.timeout`; any exit status is an answer. */
 export const run: Run = async (argv, options) => {
   const started = start(argv, {
-    stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    stdio: [options.stdinFd ?? (options.input === undefined ? 'ignore' : 'pipe'), options.stdoutFd ?? 'pipe', 'pipe'],
     env: { ...process.env, ...options.env },
     ...(options.cwd ? { cwd: options.cwd } : {}),
   })
@@ -104,6 +107,12 @@ export interface Piped {
 export function pipedToFile(argv: readonly string[], outputFd: number): Omit<Piped, 'stdout' | 'end'> {
   const made = filter(argv, { stdio: ['pipe', outputFd, 'pipe'] })
   return { stdin: made.stdin, done: made.done, stop: () => made.stop() }
+}
+
+/** A filter whose input is an open file. */
+export function pipedFromFile(argv: readonly string[], inputFd: number): Omit<Piped, 'stdin' | 'end'> {
+  const made = filter(argv, { stdio: [inputFd, 'pipe', 'pipe'] })
+  return { stdout: made.stdout, done: made.done, stop: () => made.stop() }
 }
 
 /** A child whose standard input and output are streams, for filters such as `zstd -dc`. `fds`: open files of ours that

@@ -1,5 +1,6 @@
 /** `rackward image ...` */
 import type { Command } from 'commander'
+import { onServer } from './server-options.ts'
 
 export function imageCommands(program: Command): void {
   const image = program.command('image').description('images and the store they are kept in')
@@ -62,5 +63,22 @@ export function imageCommands(program: Command): void {
     .description('remove images from the store')
     .action(async (names: string[], options: { store?: string }) =>
       (await import('../image.ts')).removeImages(names, options),
+    )
+  onServer(
+    image
+      .command('gc')
+      .description(
+        'remove images from the store of a conductor that no node, roll-out or request needs and that nobody named',
+      )
+      .option('--dry-run', 'only show what would be removed, and why the others stay')
+      .option('--unused-hours <hours>', 'that were not used for so long; otherwise images.gc.keepUnusedHours'),
+  ).action(async (options) => (await import('../image-gc.ts')).collect(options))
+  image
+    .command('verify')
+    .argument('[name...]', 'names or ids; all images without one')
+    .option('--store <dir>', 'image store')
+    .description('read and prove every piece of images of the store; exit status 1: one is damaged')
+    .action(async (names: string[], options: { store?: string }) =>
+      (await import('../image-gc.ts')).verify(names, options),
     )
 }

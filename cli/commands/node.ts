@@ -25,6 +25,7 @@ const VERBS: readonly (readonly [name: string, target: string, says: string])[] 
 export function nodeCommands(program: Command): void {
   const node = program.command('node').description('servers: enroll, deploy, power, explain')
   const nodes = () => import('../nodes.ts')
+  const deployAll = () => import('../deploy-all.ts')
 
   onServer(
     node
@@ -68,7 +69,7 @@ export function nodeCommands(program: Command): void {
     const command = onServer(
       node
         .command(name)
-        .argument('<node...>', 'names or UUIDs')
+        .argument(target === 'active' ? '[node...]' : '<node...>', 'names or UUIDs')
         .description(says)
         .option('--wait [seconds]', 'until it is done (3600)'),
     )
@@ -77,12 +78,24 @@ export function nodeCommands(program: Command): void {
         .option('--image <source>', 'name in the store, or URL')
         .option('--checksum <hex>', 'of an image from a URL')
         .option('--configdrive <value>', 'JSON or YAML, or @FILE')
+    if (target === 'active')
+      command
+        .option('--all', 'every available node, as one roll-out')
+        .option('--class <name>', 'of --all: nodes of this resource class')
+        .option('--canary <number>', 'of --all: so many first, of different racks (a number, or a share such as 1%)')
+        .option('--stop-on <failures>', 'of --all: stop when so many failed (a number, or a share such as 5%)')
+        .option('--yes', 'of --all: do not ask')
     if (target === 'clean' || target === 'service')
       command
         .option('--steps <value>', 'JSON or YAML, or @FILE')
         .option('--runbook <name>', 'runbook that names the steps')
-    command.action(async (idents: string[], options) => (await nodes()).verb(target, idents, options))
+    command.action(async (idents: string[], options) =>
+      options.all ? (await deployAll()).deployAll(idents, options) : (await nodes()).verb(target, idents, options),
+    )
   }
+  onServer(
+    node.command('queue').description('nodes that wait until there is room for one more, and how many begin at once'),
+  ).action(async (options) => (await deployAll()).queue(options))
   onServer(
     node
       .command('power')

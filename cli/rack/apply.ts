@@ -36,11 +36,26 @@ export async function apply(planFile: string | undefined, options: ApplyOptions)
   }
   const agreed = await agree(plan, allowed)
   const secrets = await readSecrets(rack, plan.secrets, { directory, env: process.env })
+  await begin(api, plan, { agreed, secrets, ...(options.wait === undefined ? {} : { wait: options.wait }) })
+}
+
+/** Asks for what is not agreed to, hands the plan over, and watches it where that is wanted. */
+export async function begin(
+  api: Api,
+  plan: Plan,
+  given: {
+    readonly agreed: Agreed
+    readonly secrets: Readonly<Record<string, string>>
+    readonly wait?: boolean | string
+  },
+): Promise<void> {
+  const { secrets, wait } = given
+  const agreed = await agree(plan, given.agreed)
   const rollout = (await api.ask('POST', PATH, { plan, agreed, secrets })) as RolloutView
   print(
     `roll-out ${rollout.id}: ${plan.items.length} nodes; the conductor carries it on by itself; see: rackward rack status ${rollout.id}`,
   )
-  if (options.wait !== undefined) await watch(api, rollout.id, waitMsOf(options.wait) ?? 0)
+  if (wait !== undefined) await watch(api, rollout.id, waitMsOf(wait) ?? 0)
 }
 
 async function readPlan(path: string, file: string) {

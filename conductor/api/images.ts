@@ -1,17 +1,33 @@
-/** /rackward/v1/images: the images of the store, and which servers they are on. */
+/** /rackward/v1/images: the images of the store, which servers they are on, and the removal of those that nobody
+ *  needs. */
+import * as z from 'zod'
+import type { ImageKeeper } from '../image-store/keeper.ts'
+import type { StoredImage } from '../../images/garbage.ts'
 import type { ImageStore } from '../../images/store.ts'
 import type { NodeRecord } from '../node/record.ts'
 import type { Store } from '../store/port.ts'
 import { mustBeWhole } from './access.ts'
 import { ImageList } from './board-schemas.ts'
+import { ImagesCollected } from './image-schemas.ts'
 import type { DescribedRoute } from './route.ts'
 
 export interface ImageRouteParts {
   readonly store: Store
   readonly images: Pick<ImageStore, 'list' | 'broken'>
+  readonly imageKeeper: Pick<ImageKeeper, 'collect'>
 }
 
-export const imageRoutes = ({ store, images }: ImageRouteParts): DescribedRoute[] => [
+const CollectQuery = z.strictObject({
+  dry_run: z.enum(['true', 'false']).default('false').describe('only tell what would be removed'),
+  unused_hours: z.coerce
+    .number()
+    .min(1)
+    .max(87_600)
+    .optional()
+    .describe('instead of images.gc.keepUnusedHours: how long nobody has used what is removed'),
+})
+
+export const imageRoutes = ({ store, images, imageKeeper }: ImageRouteParts): DescribedRoute[] => [
   {
     method: 'get',
     path: '/rackward/v1/images',
@@ -38,7 +54,33 @@ export const imageRoutes = ({ store, images }: ImageRouteParts): DescribedRoute[
       return { body }
     },
   },
+  {
+    method: 'post',
+    path: '/rackward/v1/images/gc',
+    role: 'admin',
+    query: CollectQuery,
+    answer: ImagesCollected,
+    summary: 'removes images that no node, roll-out or request refers to and that nobody gave a name',
+    async handle(request, query) {
+      mustBeWhole(request.actor, 'images')
+      const { dry_run: dryRun, unused_hours: unusedHours } = query as z.infer<typeof CollectQuery>
+      const { remove, keep } = await imageKeeper.collect({ dryRun: dryRun === 'true', unusedHours })
+      const body: ImagesCollected = {
+        dry_run: dryRun === 'true',
+        removed: remove.map(viewOf),
+        kept: keep.map(({ image, why }) => ({ ...viewOf(image), why })),
+      }
+      return { body }
+    },
+  },
 ]
+
+const viewOf = ({ id, names, storedBytes, usedAtMs }: StoredImage) => ({
+  id,
+  names: [...names],
+  stored_bytes: storedBytes,
+  used_at: new Date(usedAtMs).toISOString(),
+})
 
 type User = ImageList['images'][number]['used_by'][number]
 

@@ -15,6 +15,7 @@ import type { PowerSync } from '../node/run/power-sync.ts'
 import type { NodeRecord } from '../node/record.ts'
 import { mustBeWhole, mustOwn, standing } from './access.ts'
 import { actRoutes } from './acts.ts'
+import { admissionRoutes, type AdmissionRouteParts } from './admission.ts'
 import { checkInput, z } from './node-input.ts'
 import { eventRoute, type EventRouteParts } from './event-route.ts'
 import { boardRoutes, type BoardParts } from './board.ts'
@@ -41,6 +42,7 @@ export interface RackwardParts
     EventRouteParts,
     SessionRouteParts,
     ImageRouteParts,
+    AdmissionRouteParts,
     BoardParts,
     HookRouteParts {
   readonly powerSync: PowerSync
@@ -73,6 +75,7 @@ export function rackwardRoutes(parts: RackwardParts): Route[] {
     ...linkRoutes(parts),
     ...boardRoutes(parts),
     ...imageRoutes(parts),
+    ...admissionRoutes(parts),
     ...rackRoutes(parts),
     ...rolloutRoutes(parts),
     ...hookRoutes(parts),

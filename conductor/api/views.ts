@@ -5,7 +5,7 @@ import { bootMode } from '../node/run/perform.ts'
 import type { PlannedStep } from '../node/policy/steps.ts'
 import { currentStep, isLocked, type NodeRecord } from '../node/record.ts'
 import type { Sightings } from '../node/query/sightings.ts'
-import { lastSeenText } from '../node/query/sightings.ts'
+import { lastSeenText, type QueuePlace } from '../node/query/sightings.ts'
 import type { Phase } from '../node/workflow/arrows.ts'
 import { STATES, targetOf } from '../node/workflow/states.ts'
 import { isSecretKey } from '../store/secrets.ts'
@@ -172,6 +172,7 @@ function internalInfo(node: NodeRecord, sightings: Sightings): Record<string, un
       last_fault: node.lastFault?.code ?? null,
       image: node.workflow.imageId,
       ...(node.bmc ? { bmc_tls_pin: node.bmc.tlsPin } : {}),
+      queue: live.queue === undefined ? null : queueView(live.queue),
       last_seen: STATES[node.provisionState].kind === 'waiting' ? lastSeenText(live.seen, live.progress) : null,
       milestones: Object.fromEntries([...live.seen].map(([step, sighting]) => [step, isoTime(sighting.atMs)])),
       progress: live.progress && {
@@ -192,6 +193,14 @@ function internalInfo(node: NodeRecord, sightings: Sightings): Record<string, un
     },
   }
 }
+
+/** Its place among those that wait for admission. */
+const queueView = ({ place, of, leftMs, why }: QueuePlace) => ({
+  place,
+  of,
+  left_seconds: leftMs === null ? null : Math.round(leftMs / 1000),
+  why,
+})
 
 /** How long its present state usually lasts; null: at rest, or nobody knows. */
 function usualView({ workflow: { usual } }: NodeRecord): Record<string, unknown> | null {

@@ -5,6 +5,9 @@ export type NodeBootDevice = 'pxe' | 'disk' | 'cdrom'
  *  it once. */
 export type Effect =
   | { readonly do: 'bmc-check' }
+  /** Waits until there is room for one more server that boots and fetches; nobody performs it: the queue of admission
+   *  ends it. */
+  | { readonly do: 'admission' }
   | { readonly do: 'image' }
   /** What a ramdisk instance boots. */
   | { readonly do: 'boot-files' }

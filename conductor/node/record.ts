@@ -1,5 +1,4 @@
-/** What is stored of a node. Field names are Ironic's in camel case; `workflow` is the part that only the workflow
- *  (workflow/step.ts) changes. */
+/** What is stored of a node, with Ironic's names in camel case; only workflow/step.ts changes `workflow`. */
 import type { FaultCode } from '../../kit/fault.ts'
 import type { Health } from '../bmc/parts/inventory.ts'
 import type { BmcFacts } from '../bmc/registry.ts'
@@ -20,8 +19,7 @@ export type PowerTarget = 'power on' | 'power off' | 'rebooting' | 'soft power o
  *  not accepted any more. */
 export type BootTokenState = 'none' | 'good' | 'traded' | 'over'
 
-/** What an instance of deploy_interface ramdisk boots each time: ids of files in the store, and arguments of its
- *  kernel. */
+/** What an instance of deploy_interface ramdisk boots: ids of files in the store, and arguments of its kernel. */
 export type InstanceBoot =
   | { readonly kind: 'kernel'; readonly kernel: string; readonly ramdisk: string; readonly args: readonly string[] }
   | { readonly kind: 'iso'; readonly iso: string }
@@ -72,6 +70,8 @@ export interface Workflow {
   readonly bootToken: BootTokenState
   /** What the BMC works on for the present step. */
   readonly bmcTask: BmcTask | null
+  /** When the order was admitted; null or absent: it was not. */
+  readonly admittedAtMs?: number | null
   /** The server was restarted for a step of the present order that its BMC carries out. */
   readonly restartedForBmc?: boolean
   /** How the instance of a deploy is started; null or absent: not decided. */
@@ -105,7 +105,7 @@ export interface LastFault {
   readonly atMs: number
 }
 
-/** How the disks were erased last; null when that was never, or an image was written since. */
+/** How the disks were erased last, if no image was written since. */
 export interface LastErase {
   readonly atMs: number
   readonly step: string
@@ -270,7 +270,7 @@ export function newNode(given: NewNode, nowMs: number): NodeRecord {
 export const hostNameOf = ({ name }: Pick<NodeRecord, 'name'>): string | null =>
   name !== null && /^[A-Za-z0-9-]{1,63}$/.test(name) ? name : null
 
-/** A node with pending effects is locked: nothing else may change what they act on. */
+/** Nothing else may change what its effects act on. */
 export const isLocked = (node: NodeRecord): boolean => node.workflow.pendingEffects.length > 0
 
 /** Who holds the lock, for a refusal. */

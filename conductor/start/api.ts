@@ -144,13 +144,14 @@ function nodeService(context: Context, parts: ApiParts): NodeService {
   const { config, clock, random } = context
   const { store, worker, powerSync, sensorSync, eventWatch, drift, bmcs, bmcQueue, consoles, sightings, boot, limits } =
     parts
+  const gone = [worker, powerSync, sensorSync, eventWatch, drift, bmcs, ...(parts.admission ? [parts.admission] : [])]
   const { automatedClean, erase, configDriveUrls, mediaUrls } = config.provision
   return new NodeService({
     store,
     worker: {
       dispatch: worker.dispatch.bind(worker),
       change: worker.change.bind(worker),
-      forget: (uuid) => [worker, powerSync, sensorSync, eventWatch, drift, bmcs].forEach((part) => part.forget(uuid)),
+      forget: (uuid) => gone.forEach((part) => part.forget(uuid)),
     },
     bmcs,
     bmcQueue,

@@ -1,7 +1,9 @@
 /** What runs beside provisioning: allocations, power synchronization, webhooks, the mesh, housekeeping. */
 import { Turns } from '../../kit/turns.ts'
+import type { AdmissionQueue } from '../admission/queue.ts'
 import { Webhooks, type Webhook } from '../events/webhooks.ts'
 import { Housekeeping } from '../housekeeping.ts'
+import type { ImageKeeper } from '../image-store/keeper.ts'
 import { Interlock } from '../mesh/interlock.ts'
 import { NodesOfHosts } from '../mesh/nodes-of-hosts.ts'
 import type { MeshLink } from '../mesh/link.ts'
@@ -11,9 +13,11 @@ import { PowerSync } from '../node/run/power-sync.ts'
 import { DriftLook, driftMetrics } from '../node/run/drift-look.ts'
 import { sensorMetrics } from '../node/run/sensor-metrics.ts'
 import { SensorSync } from '../node/run/sensor-sync.ts'
+import { startAdmission } from './admission.ts'
 import { startBmcEvents } from './bmc-events.ts'
 import { hostnameOf, started, type Context } from './context.ts'
 import { onDuty } from './duties.ts'
+import { startImageKeeper } from './image-keeper.ts'
 import type { Hardware } from './hardware.ts'
 import type { Mesh } from './mesh.ts'
 import type { Monitoring } from './monitoring.ts'
@@ -28,6 +32,9 @@ export interface Operations {
   readonly eventWatch: EventWatch
   readonly drift: DriftLook
   readonly webhooks: Pick<Webhooks, 'states'>
+  /** Undefined: nothing waits. */
+  readonly admission: AdmissionQueue | undefined
+  readonly imageKeeper: ImageKeeper
   readonly link: MeshLink | undefined
   readonly interlock: Interlock | undefined
 }
@@ -74,6 +81,8 @@ export async function startOperations(
   const makeHooks = () => new Webhooks(webhookList, { journal: store.journal, clock, log })
   const webhooks = await onDuty(context, { duty: 'webhooks', owner: store.owner }, makeHooks)
 
+  const admission = await startAdmission(context, parts)
+  const imageKeeper = await startImageKeeper(context, parts)
   const interlock = link && new Interlock(link, { log, conductor: hostnameOf(config) })
   const meshNodes = link && (await followNodes(context, parts))
   const housekeeping = new Housekeeping({
@@ -90,7 +99,19 @@ export async function startOperations(
   })
   await started(context, 'housekeeping', housekeeping)
   const hooks = { states: () => webhooks().states() }
-  return { turns, allocations, powerSync, sensorSync, drift, eventWatch, webhooks: hooks, link, interlock }
+  return {
+    turns,
+    allocations,
+    powerSync,
+    sensorSync,
+    drift,
+    eventWatch,
+    webhooks: hooks,
+    admission,
+    imageKeeper,
+    link,
+    interlock,
+  }
 }
 
 /** Hears of every node that is added or changed from now on. */

@@ -52,7 +52,7 @@ const plans = (version: string, completion: string): readonly Plan[] => [
   {
     name: 'rackward',
     summary: 'bare-metal provisioning and high availability: conductor',
-    depends: `rackward-common (= ${version}), ipmitool, freeipmi-tools, ipxe, zstd, openssl, iproute2, init-system-helpers, systemd`,
+    depends: `rackward-common (= ${version}), ipmitool, freeipmi-tools, ipxe, zstd, xz-utils, openssl, iproute2, init-system-helpers, systemd`,
     recommends:
       'mmdebstrap, radvd, qemu-utils, genisoimage, cpio, kmod, binutils, fdisk, dosfstools, mtools, xorriso, e2fsprogs, grub-common, grub-pc-bin',
     files: [

@@ -165,6 +165,13 @@ export const HARDWARE_FAULTS = {
     description: 'the image could not be read',
     remedy: 'check the address and that the conductor has permission to read it',
   },
+  'image.space': {
+    retry: false,
+    description: 'the disk of the image store has no room for the image',
+    remedy:
+      'remove images that nobody uses (rackward image gc, rackward image rm), give the store a bigger disk, or ' +
+      'lower limits.images.reserveBytes',
+  },
   'image.broken': {
     retry: false,
     description: 'a stored image cannot be used',

@@ -221,6 +221,8 @@ test('the OpenAPI document names every route of /rackward/v1, with the schemas t
     '/rackward/v1/board',
     '/rackward/v1/nodes/{ident}/phases',
     '/rackward/v1/images',
+    '/rackward/v1/images/gc',
+    '/rackward/v1/admission',
     '/rackward/v1/rack',
     '/rackward/v1/rack/secrets',
     '/rackward/v1/rollouts',

@@ -124,7 +124,7 @@ describe('a qcow2', () => {
     // 100 MiB are free beside the reserve: far more than the file has, less than its data.
     const budget = new ImportBudget({ reserveBytes: bavail * bsize - 100 * MIB }, systemClock)
     expect(await ended(importImage(store, { source: small, name: 'x' }, { budget }))).toMatch(
-      /^image.source: the image needs 2\d\d\.\d MB more/,
+      /^image.space: the image needs 2\d\d\.\d MB more/,
     )
     expect((await readdir(store.root)).filter((entry) => entry.startsWith('.part'))).toEqual([])
   }, 120_000)

@@ -18,6 +18,7 @@ import type { LoaderVerdict } from '../policy/loader-check.ts'
 import { bootPathOf } from './boot-path.ts'
 import type { PortAccount } from './port-accounts.ts'
 import type { Live } from './sightings.ts'
+import { queueText } from './explain-queue.ts'
 import type { EventsSeen } from '../run/bmc-events/source.ts'
 import type { Past } from '../policy/usual-time.ts'
 import { leftOf, usualOf } from './explain-usual.ts'
@@ -125,6 +126,7 @@ const placeOf = ({ waiting, seen }: Facts['live'], nowMs: number): string | unde
 export function waitsFor({ node, live, nowMs }: Pick<Facts, 'node' | 'live' | 'nowMs'>): string {
   const { kind } = STATES[node.provisionState]
   const effect = node.workflow.pendingEffects[0]
+  if (effect?.do === 'admission') return queueText(live.queue)
   if (effect?.do === 'media-asked') return 'the BMC to fetch the boot ISO; nothing was asked for yet'
   if (effect)
     return `this conductor to carry out ${effect.do}${node.workflow.tries > 0 ? ` (try ${node.workflow.tries + 1})` : ''}`

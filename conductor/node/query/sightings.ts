@@ -9,7 +9,18 @@ export interface Sighting {
   readonly detail: string
 }
 
+/** Where a node stands that waits until there is room for one more. */
+export interface QueuePlace {
+  readonly place: number
+  readonly of: number
+  /** Until its turn, about; null: nobody knows. */
+  readonly leftMs: number | null
+  readonly why: string
+}
+
 export interface Live {
+  /** Only while it waits for admission. */
+  queue?: QueuePlace | undefined
   readonly seen: Map<Milestone, Sighting>
   /** What else was seen of this boot. */
   readonly signs: Map<Sign, SignSeen>
@@ -23,7 +34,7 @@ export interface Live {
 }
 
 /** As it is told to other conductors. */
-export interface SeenOfNode extends Omit<Live, 'seen' | 'signs'> {
+export interface SeenOfNode extends Omit<Live, 'seen' | 'signs' | 'queue'> {
   readonly uuid: string
   readonly signs: readonly (readonly [Sign, SignSeen])[]
   readonly seen: readonly (readonly [Milestone, Sighting])[]
@@ -92,12 +103,19 @@ export class Sightings {
     this.of(uuid).waiting = waiting
   }
 
+  /** Its place among those that wait for admission; undefined: it does not wait. */
+  queued(uuid: string, queue: QueuePlace | undefined): void {
+    const live = this.nodes.get(uuid)
+    if (live) live.queue = queue
+    else if (queue) this.nodes.set(uuid, { ...UNSEEN, seen: new Map(), signs: new Map(), queue })
+  }
+
   /** What was seen here since the last call, for other conductors. */
   news(): readonly SeenOfNode[] {
     const uuids = [...(this.touched ?? [])]
     this.touched = new Set()
     return uuids.map((uuid) => {
-      const { seen, signs, ...live } = this.look(uuid)
+      const { seen, signs, queue: _, ...live } = this.look(uuid)
       return { uuid, ...live, seen: [...seen], signs: [...signs] }
     })
   }
@@ -116,6 +134,7 @@ export class Sightings {
     const isTheirs = isNewer || theirs.agentAtMs >= ours.agentAtMs
     const waits = [isNewer ? null : ours.waiting, theirs.waiting].filter((one) => one && one.atMs >= bootedAtMs)
     this.nodes.set(uuid, {
+      ...(ours.queue ? { queue: ours.queue } : {}),
       seen,
       signs,
       bootedAtMs,

@@ -2,8 +2,10 @@
  *  once per checksum. */
 import { createHash } from 'node:crypto'
 import { realpath } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
+import { isAbsolute } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { Clock } from '../../../kit/clock.ts'
+import { defined } from '../../../kit/defined.ts'
 import { Fault, isFault } from '../../../kit/fault.ts'
 import type { BootFiles } from '../../../images/boot-files.ts'
 import type { ImageIndex } from '../../../images/index.ts'
@@ -50,10 +52,10 @@ export class ImageSource {
     const { checksum, source } = imageSource(node.instanceInfo, { glance: glance !== undefined })
     if (checksum) return this.imported({ source, checksum }, signal)
     const id = glance && glanceId(source)
-    if (!id || !glance) return store.find(source)
+    if (!id || !glance) return this.whole(await store.use(source, this.now()), signal)
     // What an operator imported under the UUID of an image is meant before the image itself.
-    const known = await store.find(source).catch(() => undefined)
-    if (known) return known
+    const known = await store.use(source, this.now()).catch(() => undefined)
+    if (known) return this.whole(known, signal)
     const { project } = node.workflow
     return this.imported(glanceFile(await glance.image(id, project, signal), DISK_FORMATS), signal)
   }
@@ -72,17 +74,51 @@ export class ImageSource {
 
   private async imported(wanted: ImageFile, signal: AbortSignal): Promise<ImageIndex> {
     const name = nameOf(wanted)
-    const known = await this.parts.store.find(name).catch(() => undefined)
-    if (known) return known
+    const known = await this.parts.store.use(name, this.now()).catch(() => undefined)
+    if (known) return this.whole(known, signal)
     // Ten nodes that want one image wait for one import.
     return this.imports.join(name, (ended) => this.import(wanted, name, ended), signal)
+  }
+
+  /** Fetches a damaged image again from where it came. Throws `image.broken` when nobody knows where that is. */
+  async heal({ id, names, ...index }: ImageIndex, signal = NEVER): Promise<ImageIndex> {
+    const { store } = this.parts
+    const origin = await store.originOf(id)
+    const name = names[0] ?? id
+    if (!origin)
+      throw new Fault('image.broken', `image ${name} is damaged, and where it came from is not known`, {
+        cause: new Error(id),
+      })
+    const { osType, architecture, efiLoader, grow } = index
+    return this.imports.join(
+      id,
+      async (ended) => {
+        const { source } = origin
+        const { place, tools } = await placeOf(
+          isAbsolute(source) ? pathToFileURL(source).href : source,
+          this.parts,
+          ended,
+        )
+        const traits = defined({ osType, architecture, efiLoader, grow })
+        return importImage(store, { ...origin, ...place, origin: source, name, traits, sameAs: id }, tools)
+      },
+      signal,
+    )
+  }
+
+  private now = (): number => this.parts.budget.now()
+
+  private async whole(image: ImageIndex, signal: AbortSignal): Promise<ImageIndex> {
+    const damaged = await this.parts.store.damagedOf(image.id)
+    return damaged.length === 0 ? image : this.heal(image, signal)
   }
 
   private async import(wanted: ImageFile, name: string, signal: AbortSignal): Promise<ImageIndex> {
     const { store } = this.parts
     const { checksum, format } = wanted
     const { place, tools } = await placeOf(wanted.source, this.parts, signal)
-    return importImage(store, { ...place, name, checksum, ...(format ? { format } : {}) }, tools)
+    const origin = wanted.source
+    return importImage(store, { ...place, name, checksum, origin, ...(format ? { format } : {}) }, tools)
   }
 }
 
@@ -91,7 +127,7 @@ interface ImageFile extends Required<SourceFile> {
 }
 
 /** A URL is imported once per checksum. */
-const nameOf = ({ source, checksum }: Pick<ImageFile, 'source' | 'checksum'>): string =>
+export const nameOf = ({ source, checksum }: Pick<ImageFile, 'source' | 'checksum'>): string =>
   `url-${createHash('sha256').update(`${source}\n${checksum.algo}:${checksum.hex}`).digest('hex').slice(0, 32)}`
 
 const NEVER = new AbortController().signal

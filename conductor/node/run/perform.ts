@@ -74,6 +74,9 @@ async function perform(
     signal: unwanted,
   } as const
   switch (effect.do) {
+    // Admission was switched off since.
+    case 'admission':
+      return undefined
     case 'bmc-check': {
       const seenOf = usesAgent(node) ? {} : { patch: { fake: hardwareOf(node, parts.clock.now()) } }
       // Fake hardware has no power state before somebody gives it one (Ironic's fake power interface).

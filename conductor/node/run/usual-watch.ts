@@ -4,6 +4,7 @@ import type { Log } from '../../../kit/log.ts'
 import type { Store } from '../../store/port.ts'
 import { isTimed, workOf } from '../query/usual.ts'
 import type { NodeRecord } from '../record.ts'
+import { waitsForAdmission } from '../policy/admission.ts'
 import { pastTimes, usualOfNode } from './past-times.ts'
 
 /** `next` as it is to be saved. Times that cannot be read hold nothing up. */
@@ -13,7 +14,7 @@ export async function withUsual(
   { store, log }: { readonly store: Store; readonly log: Log },
 ): Promise<NodeRecord> {
   const same = before.provisionUpdatedAtMs === next.provisionUpdatedAtMs && workOf(before) === workOf(next)
-  if (same || !isTimed(next.provisionState)) return next
+  if (same || !isTimed(next.provisionState) || waitsForAdmission(next)) return next
   const usual = await usualOfNode(next, pastTimes(store.journal)).catch((error: unknown) => {
     log.warn({ node: next.uuid, err: error }, 'what is usual could not be read')
     return null

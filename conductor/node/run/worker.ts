@@ -11,6 +11,7 @@ import { ownerAlone, type NodeBell, type NodeOwner } from '../../store/owner.ts'
 import type { NewEvent, Store } from '../../store/port.ts'
 import type { Effect } from '../effect.ts'
 import type { NodeRecord } from '../record.ts'
+import { waitsForAdmission } from '../policy/admission.ts'
 import type { Move, Settings } from '../workflow/context.ts'
 import { changesOf } from '../query/history.ts'
 import type { Sightings } from '../query/sightings.ts'
@@ -228,6 +229,8 @@ export class Worker {
   private kick(node: NodeRecord): void {
     if (node.workflow.pendingEffects.length === 0 || this.runners.has(node.uuid) || this.abort.signal.aborted) return
     if (!this.owner.mine(node)) return
+    // It is somebody else who ends that wait.
+    if (this.parts.settings.admission && waitsForAdmission(node)) return
     const runner = this.runOwed(node.uuid)
       .catch((error: unknown) => {
         if (!this.abort.signal.aborted && !isFault(error, 'object.missing'))
@@ -248,7 +251,7 @@ export class Worker {
     for (;;) {
       const node = await this.parts.store.node(uuid)
       const effect = node?.workflow.pendingEffects[0]
-      if (!node || !effect) return
+      if (!node || !effect || (this.parts.settings.admission && waitsForAdmission(node))) return
       if (!(await untilTry(node, this.parts, this.abort.signal))) continue
       this.abort.signal.throwIfAborted()
       if (!this.owner.mine(node)) return

@@ -19,6 +19,8 @@ export interface Settings {
   readonly effectTries: number
   readonly effectRetryMs: number
   readonly softPowerOffMs: number
+  /** Orders wait until there is room for one more. */
+  readonly admission?: boolean
 }
 
 export interface FaultNote {

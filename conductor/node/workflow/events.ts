@@ -48,6 +48,8 @@ export type StepEvent =
       readonly pendingVersion: number
       readonly fault: FaultNote
     }
+  /** There is room for the node that waits for admission. */
+  | { readonly type: 'admitted' }
   | { readonly type: 'hello'; readonly agent: AgentRecord }
   | {
       readonly type: 'agent-done'

@@ -7,6 +7,7 @@ import type { StepContext, FaultNote } from './context.ts'
 import { isRamdiskBoot } from './boot-plans.ts'
 import { canJump, mayJump } from './jump-state.ts'
 import { effectsOf } from './effects.ts'
+import { ADMISSION, needsAdmission } from '../policy/admission.ts'
 import { usesAgent } from '../policy/drivers.ts'
 import { wasOff } from '../policy/firmware-target.ts'
 import type { Effect } from '../effect.ts'
@@ -35,7 +36,9 @@ export const move = (node: NodeRecord, on: NodeEvent, to: StepContext & { phase:
 
 /** Makes the effects of a phase pending. A phase without effects is over at once. */
 export function enterPhase(node: NodeRecord, phase: Phase, context: StepContext): NodeRecord {
-  const pendingEffects = effectsOf(phase, node)
+  const needed = effectsOf(phase, node)
+  const queues = context.settings.admission === true && needsAdmission(node, phase)
+  const pendingEffects = queues ? [ADMISSION, ...needed] : needed
   const off = restarts(pendingEffects)
   const workflow = {
     ...(bootsRamdisk(pendingEffects, node)

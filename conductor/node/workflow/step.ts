@@ -5,7 +5,7 @@ import type { StepContext } from './context.ts'
 import type { StepEvent, StepResult } from './events.ts'
 import { onAgentDone, onAgentFailed, onHello } from './events/agent.ts'
 import { onClockSet, onDeadline, onLate } from './events/deadline.ts'
-import { onBreakLock, onEffectDone, onEffectFailed } from './events/effect.ts'
+import { onAdmitted, onBreakLock, onEffectDone, onEffectFailed } from './events/effect.ts'
 import { onFirmwareMode } from './events/firmware-mode.ts'
 import { onAlive } from './jump.ts'
 import { onPolled, onPollLost, onPower } from './events/power.ts'
@@ -21,6 +21,8 @@ export function step(node: NodeRecord, event: StepEvent, context: StepContext): 
       return onEffectDone(node, event, context)
     case 'effect-failed':
       return onEffectFailed(node, event, context)
+    case 'admitted':
+      return onAdmitted(node, context)
     case 'hello':
       return onHello(node, event.agent, context)
     case 'agent-done':

@@ -1,5 +1,6 @@
 /** The result of an effect, and effects that are abandoned. Pure. */
 import type { Effect } from '../../effect.ts'
+import { ADMISSION, waitsForAdmission } from '../../policy/admission.ts'
 import { isLocked, isLookedAt, type NodeRecord } from '../../record.ts'
 import { ended } from '../belief.ts'
 import type { FaultNote, StepContext } from '../context.ts'
@@ -45,6 +46,16 @@ export function onEffectDone(
   if (rest.length > 0) return { node: next }
   const free: NodeRecord = { ...next, targetPowerState: null, workflow: { ...workflow, lockedAtMs: null } }
   return { node: isAtWork(free) ? afterPhase(free, context) : free }
+}
+
+/** What is usual and what is late is counted from here on: nothing times out because others were before it. */
+export function onAdmitted(node: NodeRecord, context: StepContext): StepResult {
+  if (!waitsForAdmission(node)) return { refused: 'store.stale', why: `node ${node.uuid} does not wait for admission` }
+  const { nowMs } = context
+  const workflow = { ...node.workflow, admittedAtMs: nowMs, lockedAtMs: nowMs }
+  const admitted: NodeRecord = { ...node, provisionUpdatedAtMs: nowMs, workflow }
+  const { pendingVersion } = workflow
+  return onEffectDone(admitted, { type: 'effect-done', effect: ADMISSION, pendingVersion }, context)
 }
 
 export function onEffectFailed(

@@ -67,6 +67,7 @@ export function onVerb(node: NodeRecord, event: EventOf<'verb'>, context: StepCo
     imageId: null,
     reboot: null,
     bmcTask: null,
+    admittedAtMs: null,
     restartedForBmc: false,
     // An agent that is running already holds the token of this generation: another claim of it comes from a second
     // machine.

@@ -1,0 +1,90 @@
+/** Programs that open what strangers made: with nothing of the environment, without privileges and without a network
+ *  where they can be taken away, and with limits on memory, time and output. Files come as open descriptors, so they
+ *  need no path. */
+import { Fault, isFault } from '../kit/fault.ts'
+import { pipedFromFile, run, runOk } from '../kit/run.ts'
+
+export interface Confines {
+  readonly timeoutMs: number
+  /** Largest file that it may write. */
+  readonly mostBytes?: number | undefined
+}
+
+/** nobody and nogroup of Debian. */
+export const NOBODY = 65_534
+const MEMORY_BYTES = 2 * 1024 ** 3
+const MAX_FILES = 64
+const PATH = 'PATH=/usr/sbin:/usr/bin:/sbin:/bin'
+const PROBE_MS = 10_000
+
+/** Whether files must be given to `NOBODY`: only root can be somebody else. */
+export const changesUser = (): boolean => process.getuid?.() === 0
+
+let alone: Promise<readonly string[]> | undefined
+/** Not every container lets even root have a network of its own. */
+const withoutNetwork = (): Promise<readonly string[]> => {
+  const words = ['unshare', '--net', '--ipc', '--']
+  alone ??= changesUser()
+    ? run([...words, 'true'], { timeoutMs: PROBE_MS }).then(
+        ({ code }) => (code === 0 ? words : []),
+        () => [],
+      )
+    : Promise.resolve([])
+  return alone
+}
+
+/** The words that come before a program. */
+export async function confined(argv: readonly string[], { timeoutMs, mostBytes }: Confines): Promise<string[]> {
+  const nobody = changesUser()
+    ? [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups', '--inh-caps=-all', '--bounding-set=-all']
+    : []
+  return [
+    ...['env', '-i', PATH, 'LC_ALL=C.UTF-8'],
+    ...['prlimit', `--as=${MEMORY_BYTES}`, `--cpu=${Math.ceil(timeoutMs / 1000)}`, `--nofile=${MAX_FILES}`, '--core=0'],
+    ...(mostBytes === undefined ? [] : [`--fsize=${mostBytes}`]),
+    ...(await withoutNetwork()),
+    ...['setpriv', '--no-new-privs', ...nobody, '--'],
+    ...argv,
+  ]
+}
+
+/** Answers what it prints. Throws `image.format` where it fails. */
+export async function runConfined(
+  argv: readonly string[],
+  opts: Confines & { readonly stdinFd: number; readonly stdoutFd?: number; readonly signal: AbortSignal },
+): Promise<string> {
+  const { timeoutMs, stdinFd, stdoutFd, signal } = opts
+  const more = stdoutFd === undefined ? {} : { stdoutFd }
+  return runOk(await confined(argv, opts), { timeoutMs, signal, stdinFd, ...more }).catch((error: unknown) => {
+    throw asFormat(error, argv)
+  })
+}
+
+/** Its output, piece by piece; the reader ends it by leaving. */
+export async function* readConfined(
+  argv: readonly string[],
+  opts: Confines & { readonly stdinFd: number; readonly signal: AbortSignal },
+): AsyncGenerator<Buffer> {
+  const child = pipedFromFile(await confined(argv, opts), opts.stdinFd)
+  const onAbort = () => child.stop()
+  opts.signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    opts.signal.throwIfAborted()
+    for await (const chunk of child.stdout) yield chunk as Buffer
+    opts.signal.throwIfAborted()
+    await child.done.catch((error: unknown) => {
+      throw asFormat(error, argv)
+    })
+  } finally {
+    opts.signal.removeEventListener('abort', onAbort)
+    child.stop()
+  }
+}
+
+const asFormat = (error: unknown, [program]: readonly string[]): unknown =>
+  isFault(error, 'run.failed') || isFault(error, 'run.timeout')
+    ? new Fault('image.format', `${program} cannot read the image: ${reason(error.detail)}`, { cause: error })
+    : error
+
+/** Without the words that confine it. */
+const reason = (detail: string): string => detail.replace(/^env ended with/, 'it ended with')
