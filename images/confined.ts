@@ -38,14 +38,12 @@ export async function confined(argv: readonly string[], { timeoutMs, mostBytes }
   const nobody = changesUser()
     ? [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups', '--inh-caps=-all', '--bounding-set=-all']
     : []
-  return [
-    ...['env', '-i', PATH, 'LC_ALL=C.UTF-8'],
-    ...['prlimit', `--as=${MEMORY_BYTES}`, `--cpu=${Math.ceil(timeoutMs / 1000)}`, `--nofile=${MAX_FILES}`, '--core=0'],
-    ...(mostBytes === undefined ? [] : [`--fsize=${mostBytes}`]),
-    ...(await withoutNetwork()),
-    ...['setpriv', '--no-new-privs', ...nobody, '--'],
-    ...argv,
-  ]
+  const seconds = Math.ceil(timeoutMs / 1000)
+  const size = mostBytes === undefined ? [] : [`--fsize=${mostBytes}`]
+  const limits = [`--as=${MEMORY_BYTES}`, `--cpu=${seconds}`, `--nofile=${MAX_FILES}`, '--core=0', ...size]
+  const clean = ['env', '-i', PATH, 'LC_ALL=C.UTF-8']
+  const plain = ['setpriv', '--no-new-privs', ...nobody, '--']
+  return [...clean, 'prlimit', ...limits, ...(await withoutNetwork()), ...plain, ...argv]
 }
 
 /** Answers what it prints. Throws `image.format` where it fails. */

@@ -114,7 +114,7 @@ describe('that would not end', () => {
   })
   test('a URL that sends for ever, and one that says that it will', async () => {
     const server: Server = createServer((request, response) => {
-      if (request.url === '/said') return void response.writeHead(200, { 'content-length': 65 * MIB }).flushHeaders()
+      if (request.url === '/said') return response.writeHead(200, { 'content-length': 65 * MIB }).flushHeaders()
       const chunk = Buffer.alloc(MIB)
       const more = () => {
         while (!response.destroyed && response.write(chunk));
