@@ -1,4 +1,5 @@
-/** Which pieces of an image the disk holds already: they are read from it and hashed, and need not come again. */
+/** Which pieces of an image the disk holds already: they are read from it and hashed, and need not come again. What is
+ *  found so is proven with the rest at the end, like what was written. */
 import { pieceLength, type ImageIndex } from '../../conductor/api/agent-wire.ts'
 import type { DiskFile } from './disk.ts'
 import { sha256 } from './download.ts'
@@ -11,8 +12,6 @@ export class HeldPieces {
   private readonly index: ImageIndex
   private readonly zeros: Buffer
   private readonly buffers: Buffer[] = []
-  /** The pieces that the disk held when it was asked. */
-  readonly found = new Set<number>()
   private misses = 0
   private isOff: boolean
 
@@ -34,9 +33,7 @@ export class HeldPieces {
     if (this.isOff) return false
     const buffer = this.buffers.pop() ?? Buffer.allocUnsafeSlow(this.index.pieceBytes)
     try {
-      const isSame = await this.isSame(number, buffer)
-      if (isSame) this.found.add(number)
-      return isSame
+      return await this.isSame(number, buffer)
     } finally {
       this.buffers.push(buffer)
     }

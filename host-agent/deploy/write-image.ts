@@ -1,9 +1,9 @@
 /** Writes an image to a disk: parallel, zeros skipped safely, what the disk holds already neither fetched nor written,
  *  resumed after a broken line, flushed, and every piece proven by the hash of what is read back from the disk, which
- *  is the one place that counts. A piece that the disk held was read from there already, so it is read again only where
- *  something was written beside it. A piece that is not right is fetched again, and hashed on arrival then, to tell a
- *  damaged image from a damaged disk. The first piece, which holds the boot sector and the partition table, comes
- *  last and is always hashed on arrival: a disk that is not whole never boots. */
+ *  is the one place that counts; that goes for what the disk held before, too. A piece that is not right there is
+ *  fetched again, and hashed on arrival then, to tell a damaged image from a damaged disk. The first piece, which holds
+ *  the boot sector and the partition table, comes last and is always hashed on arrival: a disk that is not whole never
+ *  boots. */
 import { pieceLength, type ImageIndex } from '../../conductor/api/agent-wire.ts'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
@@ -79,8 +79,8 @@ async function writeAll(parts: AllParts): Promise<Moved> {
   ])
   held.end()
   await parts.disk.flush()
-  const proven = provenOf(index, held.found)
-  await mend(parts, await readBack(parts, (number) => number > 0 && !proven.has(number)))
+  // What was held, too: a write that the disk put in the wrong place may have hit it since it was compared.
+  await mend(parts, await readBack(parts, (number) => number > 0))
   // A disk that boots and a server that listens are never there at the same time.
   await swarm?.close()
   await writeHead(parts, head, count)
@@ -88,14 +88,6 @@ async function writeAll(parts: AllParts): Promise<Moved> {
   await parts.disk.flush()
   await mend(parts, await readBack(parts, (number) => number === 0))
   return moved.said
-}
-
-/** Data that was found on the disk and has nothing that was written beside it: a write that hit more than its place
- *  would be seen in its neighbours. Zeros are always written, and cost little to compare. */
-function provenOf(index: ImageIndex, found: ReadonlySet<number>): ReadonlySet<number> {
-  // The first piece is written after the others were proven.
-  const isKept = (number: number) => number >= index.pieces.length || (found.has(number) && !index.pieces[number]?.zero)
-  return new Set([...found].filter((number) => [number - 1, number, number + 1].every(isKept)))
 }
 
 /** The first piece, from memory where the disk held it before it was cleared. */

@@ -61,7 +61,7 @@ beforeAll(async () => {
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   dataUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/data.zst`
-})
+}, 60_000)
 afterAll(async () => {
   server.close()
   server.closeAllConnections()
