@@ -274,8 +274,8 @@ export const hostNameOf = ({ name }: Pick<NodeRecord, 'name'>): string | null =>
 export const isLocked = (node: NodeRecord): boolean => node.workflow.pendingEffects.length > 0
 
 /** Who holds the lock, for a refusal. */
-export const lockedWhy = (node: NodeRecord): string =>
-  `node ${node.uuid} is locked: it is ${node.provisionState} and performs the effect ${node.workflow.pendingEffects[0]?.do}`
+export const lockedWhy = ({ uuid, provisionState, workflow }: NodeRecord): string =>
+  `node ${uuid} is locked: it is ${provisionState} and ${workflow.pendingEffects[0]?.do === 'admission' ? 'waits for its turn (rackward node queue)' : `performs the effect ${workflow.pendingEffects[0]?.do}`}`
 
 /** A deadline, or the next look at what the BMC does; null: there is none. */
 export const deadlineAtMs = ({ workflow }: Pick<NodeRecord, 'workflow'>): number | null =>

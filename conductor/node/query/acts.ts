@@ -7,7 +7,7 @@ import { deployKindOf } from '../policy/steps.ts'
 import { isLocked, lockedWhy, type NodeRecord, type PowerTarget } from '../record.ts'
 import { NODE_ARROWS, VERBS, type Verb } from '../workflow/arrows.ts'
 import { refusedPower } from '../workflow/events/power.ts'
-import { refusedVerb } from '../workflow/events/verb.ts'
+import { leavesQueue, refusedVerb } from '../workflow/events/verb.ts'
 import { STATES } from '../workflow/states.ts'
 
 export interface Act {
@@ -63,8 +63,8 @@ export const actsOf = (node: NodeRecord, about: ActsAbout): Act[] => [
   ...(about.mayMaintain ? [maintenanceAct(node), retirementAct(node), ...managementActs(node)] : []),
 ]
 
-const leadsOut = ({ provisionState }: NodeRecord, verb: Verb): boolean =>
-  NODE_ARROWS.some(({ from, on }) => from === provisionState && on === verb)
+const leadsOut = (node: NodeRecord, verb: Verb): boolean =>
+  leavesQueue(node, verb) || NODE_ARROWS.some(({ from, on }) => from === node.provisionState && on === verb)
 
 function verbAct(node: NodeRecord, verb: Verb, { cleanSteps }: ActsAbout): Act {
   const stops = verb === 'delete' || verb === 'rebuild' || verb === 'rescue' || verb === 'service'

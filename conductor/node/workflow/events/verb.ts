@@ -4,6 +4,7 @@ import type { FaultCode } from '../../../../kit/fault.ts'
 import { currentStep, isLocked, lockedWhy, type NodeRecord, type OrderKind } from '../../record.ts'
 import { NODE_ARROWS, type Verb } from '../arrows.ts'
 import { modeWaitWhy } from '../../policy/firmware-target.ts'
+import { waitsForAdmission } from '../../policy/admission.ts'
 import { mayKeepAgent } from '../../policy/tpm.ts'
 import type { StepContext } from '../context.ts'
 import { usesAgent } from '../../policy/drivers.ts'
@@ -29,6 +30,7 @@ export function refusedVerb(
   node: NodeRecord,
   verb: Verb,
 ): { readonly refused: FaultCode; readonly why: string } | undefined {
+  if (leavesQueue(node, verb)) return undefined
   if (isLocked(node)) return { refused: 'node.locked', why: lockedWhy(node) }
   const modeWait = modeWaitWhy(node)
   if (modeWait) return { refused: 'object.conflict', why: modeWait }
@@ -45,10 +47,20 @@ export function refusedVerb(
   }
 }
 
-export function onVerb(node: NodeRecord, event: EventOf<'verb'>, context: StepContext): StepResult {
+/** Nothing was begun for a node that waits for admission: an operator may take it back, as from the waiting state that
+ *  comes next (Ironic's `wait call-back` and its like). */
+export const leavesQueue = (node: NodeRecord, verb: Verb): boolean => {
+  const next = waitsForAdmission(node) ? findArrow(NODE_ARROWS, node.provisionState, 'wait') : undefined
+  return (verb === 'delete' || verb === 'abort') && next !== undefined && !!findArrow(NODE_ARROWS, next.to, verb)
+}
+
+export function onVerb(given: NodeRecord, event: EventOf<'verb'>, context: StepContext): StepResult {
   const { verb } = event
-  const refused = refusedVerb(node, verb)
+  const refused = refusedVerb(given, verb)
   if (refused) return refused
+  const queued = leavesQueue(given, verb)
+  // The time in the queue is not one that the state usually takes.
+  const node = queued ? follow({ ...given, provisionUpdatedAtMs: context.nowMs }, 'wait', context) : given
   if (verb === 'unhold')
     return { node: advance(nextStep(follow(follow(node, 'unhold', context), 'resume', context)), context) }
   const cleaningTo = verb === 'clean' || node.retired ? 'manageable' : 'available'
@@ -79,10 +91,16 @@ export function onVerb(node: NodeRecord, event: EventOf<'verb'>, context: StepCo
       ? { maintenance: false, maintenanceReason: null, fault: null }
       : {}
   const began: NodeRecord = { ...node, ...looked, ...event.patch, workflow, agent, lastError: null, lastFault: null }
-  return { node: begin(began, verb, context) }
+  const isUntouched = queued && given.agent === null && given.workflow.stepIndex === 0
+  return { node: begin(began, verb, { ...context, isUntouched }) }
 }
 
-function begin(node: NodeRecord, verb: Exclude<Verb, 'unhold'>, context: StepContext): NodeRecord {
+type BeginContext = StepContext & {
+  /** The order did nothing to the server yet. */
+  readonly isUntouched: boolean
+}
+
+function begin(node: NodeRecord, verb: Exclude<Verb, 'unhold'>, context: BeginContext): NodeRecord {
   switch (verb) {
     case 'manage':
       return move(node, verb, { ...context, phase: node.provisionState === 'enroll' ? 'verify' : 'rest' })
@@ -94,15 +112,17 @@ function begin(node: NodeRecord, verb: Exclude<Verb, 'unhold'>, context: StepCon
     case 'unrescue':
       return move(node, verb, { ...context, phase: 'start' })
     case 'abort': {
-      const waits = STATES[node.provisionState].kind === 'waiting'
+      const waits = STATES[node.provisionState].kind === 'waiting' && !context.isUntouched
       const why = { lastError: `the operator aborted it while it was in state "${node.provisionState}"` }
       const aborted = node.provisionState === 'service failed' ? node : { ...node, ...why }
       return move(aborted, verb, { ...context, phase: waits ? 'halt' : 'rest' })
     }
     case 'delete': {
-      // Booting the ramdisk stops the instance; without a ramdisk, the node is switched off first.
+      // Booting the ramdisk stops the instance. Without a ramdisk, or where the boot may wait for its turn, the node is
+      // switched off first: nobody expects a deleted instance to go on.
       const left = follow(node, verb, context)
-      return node.workflow.steps.length > 0 && usesAgent(node)
+      const waitsToBoot = context.settings.admission === true && node.agent === null
+      return node.workflow.steps.length > 0 && usesAgent(node) && !waitsToBoot
         ? advance(follow(left, 'clean', context), context)
         : enterPhase(left, 'teardown', context)
     }
