@@ -25,7 +25,9 @@ export interface Cell {
 }
 
 /** The mounts end with the process. No file is left to write, no device, no /proc; no network interface but a loopback
- *  that is down: the descriptors that it inherits are all that it has. */
+ *  that is down, no environment: the descriptors that it inherits are all that it has. Where memory runs out it goes
+ *  first. The shell stays as the first process of a PID namespace: it is in the group that is ended, which the program
+ *  could leave, and with it ends everything that the program started. */
 const SCRIPT = `set -e
 dir=$1 node=$2 program=$3
 shift 3
@@ -43,7 +45,10 @@ for file in "$node" "$program"; do
   $BUSYBOX mount -o bind "$file" "$dir/$($BUSYBOX basename "$file")"
 done
 $BUSYBOX mount -o remount,ro,nosuid,nodev none "$dir"
-exec $BUSYBOX setpriv --nnp $BUSYBOX chroot "$dir" prlimit --core=0 --fsize=0 --nofile=256 --nproc=64 "$@"
+echo 1000 > /proc/self/oom_score_adj
+$BUSYBOX env -i PATH="$PATH" $BUSYBOX setpriv --nnp $BUSYBOX chroot "$dir" \
+  prlimit --core=0 --fsize=0 --nofile=256 --nproc=64 "$@"
+exit $?
 `
 
 /** Runs `program` so that it sees its own files alone, and no network: `becomeNobody` is its own first act. Needs
@@ -53,7 +58,7 @@ export const inCell = ({ dir, node, program, words, busybox }: Cell): { argv: st
   const inside = [`/${basename(node)}`, '--max-old-space-size=64', `/${basename(program)}`, ...words]
   const shell = [...own, 'sh', '-c', SCRIPT, 'cell', dir, node, program]
   return {
-    argv: [...own, 'unshare', '-m', '-n', '-i', '-u', ...shell, ...inside],
+    argv: [...own, 'unshare', '-m', '-n', '-i', '-u', '-p', '-f', ...shell, ...inside],
     env: { BUSYBOX: busybox ?? '' },
   }
 }

@@ -14,6 +14,7 @@ import { applyRules } from './apply-rules.ts'
 import { addPorts, linkPorts, noteCards } from './found-ports.ts'
 import { hookData } from './hooks.ts'
 import { inspectedProperties, ironicInventory } from './inspection.ts'
+import { movedFor } from './moved.ts'
 import type { RuleCallParts } from './rule-calls.ts'
 
 export interface ResultParts {
@@ -132,7 +133,7 @@ export async function doneEvent(
       step: step ? `${step.interface}.${step.step}` : null,
       timings: timings ?? {},
       writtenBytes: writtenBytes ?? 0,
-      ...(moved ? { moved } : {}),
+      ...(moved ? { moved: await movedFor(node, moved, store) } : {}),
       ...(isErase ? { erased: (erased ?? []).slice(0, MAX_ERASED) } : {}),
     },
   })

@@ -238,6 +238,7 @@ describe.each([
     for (const { socket } of many) socket.destroy()
     const one = await hold(base, 'GET /ramdisk/kernel HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(100), '127.0.3.7')
     one.socket.resume()
+    await hears('127.0.3.7 begins /ramdisk/kernel')
     await until(() => one.socket.destroyed || one.socket.readableEnded, { what: 'its end', timeoutMs: TIMEOUT_MS })
     await until(() => open === 0, { what: 'the end of all that it asked for', timeoutMs: TIMEOUT_MS })
     const begun = told.filter((line) => line === '127.0.3.7 begins /ramdisk/kernel').length

@@ -43,3 +43,16 @@ export interface Hands {
   /** The runs of pieces that are wanted. */
   readonly runs: (isWanted: (number: number) => boolean) => Run[]
 }
+
+/** In words. `came`: bytes. */
+export function sourcesOf(
+  neighbours: { readonly known: number; readonly reached: number },
+  came: { readonly peers: number; readonly seed: number },
+): string {
+  const { known, reached } = neighbours
+  const mb = (bytes: number) => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`
+  if (reached > 0) return `from ${reached} neighbours (${mb(came.peers)}) and the image server (${mb(came.seed)})`
+  return known > 0
+    ? `from the image server alone: none of ${known} neighbours can be reached`
+    : 'from the image server; no neighbours yet'
+}

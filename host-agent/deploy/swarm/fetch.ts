@@ -7,7 +7,7 @@ import { asFault, Fault, isFault } from '../../../kit/fault.ts'
 import { Semaphore } from '../../../kit/semaphore.ts'
 import { downloadFrame, provePiece } from '../download.ts'
 import type { Door, MakeDoor } from './door.ts'
-import type { Hands, Shared, SwarmParts } from './fetch-parts.ts'
+import { sourcesOf, type Hands, type Shared, type SwarmParts } from './fetch-parts.ts'
 import { Neighbours } from './neighbours.ts'
 import { PeerServer } from './peer-server.ts'
 import { SEED, SwarmPlan, type Ask } from './plan.ts'
@@ -39,6 +39,7 @@ export class SwarmFetch {
   private aheadMs = 0
   private port = 0
   private hasListened = false
+  private isActing = false
   private hands: Hands | undefined
   private seedFailures = 0
   private damaged = 0
@@ -84,7 +85,7 @@ export class SwarmFetch {
         departed: (id) => this.plan?.departed(id),
         none: (ask) => this.plan?.refused(ask),
         piece: (ask, bytes, isRaw) => this.keepTaking(this.take(ask, bytes, isRaw)),
-        changed: () => this.act(),
+        changed: () => this.actSoon(),
       },
     })
   }
@@ -93,15 +94,9 @@ export class SwarmFetch {
   get said(): string | undefined {
     if (this.isGivenUp) return 'from the image server alone: the swarm failed'
     if (!this.answer?.on) return undefined
-    const known = this.answer.neighbours.length
-    const { size } = this.neighbours
     const own = this.closedWhy === undefined ? '' : `; nobody can fetch from this node: ${this.closedWhy}`
-    const mb = (bytes: number) => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`
-    const { peers, seed } = this.came
-    if (size > 0) return `from ${size} neighbours (${mb(peers)}) and the image server (${mb(seed)})${own}`
-    return known > 0
-      ? `from the image server alone: none of ${known} neighbours can be reached${own}`
-      : `from the image server; no neighbours yet${own}`
+    const counts = { known: this.answer.neighbours.length, reached: this.neighbours.size }
+    return `${sourcesOf(counts, this.came)}${own}`
   }
 
   /** Undefined: there was no swarm. */
@@ -156,14 +151,10 @@ export class SwarmFetch {
   async close(): Promise<void> {
     this.abort.abort()
     this.neighbours.close()
-    await this.stopListening()
-    await Promise.all(this.taking)
-    this.shelf.clear()
-  }
-
-  private async stopListening(): Promise<void> {
     this.port = 0
     await this.door.close()
+    await Promise.all(this.taking)
+    this.shelf.clear()
   }
 
   private async keepCalling(): Promise<void> {
@@ -178,18 +169,8 @@ export class SwarmFetch {
 
   /** A tracker that does not answer is asked again; what is known goes on until its tickets end. */
   private async callOnce(): Promise<void> {
-    const { call, clock, ip, orderId } = this.parts
+    const { call, clock, orderId } = this.parts
     try {
-      if (this.answer?.on && !this.hasListened) {
-        this.hasListened = true
-        // Who cannot be reached can fetch all the same.
-        this.port = await this.door.listen(ip).catch((error: Error) => {
-          this.closedWhy = error.message.slice(0, MAX_WHY)
-          return 0
-        })
-        // It may have been closed meanwhile.
-        if (this.abort.signal.aborted) return await this.stopListening()
-      }
       const { bad, unreachable } = this.neighbours.complaints()
       if (this.port > 0 && !this.door.isOpen) {
         this.port = 0
@@ -197,18 +178,30 @@ export class SwarmFetch {
       }
       const answer = await call({ orderId, port: this.port, have: this.shelf.count, bad, unreachable })
       if (this.abort.signal.aborted) return
-      const isFirst = answer.on && !this.answer?.on
       this.answer = answer
       this.aheadMs = answer.nowMs - clock.now()
       this.door.renew()
       this.neighbours.meet(answer.on ? answer.neighbours : [])
       this.plan?.grant(answer.seed ?? undefined)
-      // Others are to hear at once where it listens.
-      if (isFirst) await this.callOnce()
+      if (answer.on && !this.hasListened) void this.open()
     } catch {
       return
     }
     this.act()
+  }
+
+  /** Beside the calls, for it may take long. Who cannot be reached can fetch all the same. */
+  private async open(): Promise<void> {
+    this.hasListened = true
+    const port = await this.door.listen(this.parts.ip).catch((error: Error) => {
+      this.closedWhy = error.message.slice(0, MAX_WHY)
+      return 0
+    })
+    // It may have been closed meanwhile.
+    if (this.abort.signal.aborted) return this.door.close()
+    this.port = port
+    // Others are to hear at once where it listens.
+    await this.callOnce()
   }
 
   private async tick(): Promise<void> {
@@ -216,6 +209,16 @@ export class SwarmFetch {
       this.act()
       await this.parts.clock.sleep(TICK_MS, this.abort.signal).catch(() => undefined)
     }
+  }
+
+  /** Once for all that came at a time: a neighbour that says much in little must not keep this node busy. */
+  private actSoon(): void {
+    if (this.isActing) return
+    this.isActing = true
+    void Promise.resolve().then(() => {
+      this.isActing = false
+      this.act()
+    })
   }
 
   /** Never throws: timers and sockets call it. */
@@ -281,8 +284,10 @@ export class SwarmFetch {
     }
     if (!isNew) return
     this.seedFailures = 0
-    this.came[ask.from === SEED ? 'seed' : 'peers'] += bytes.length
-    if (ask.from !== SEED) this.cameFrom.set(ask.from, (this.cameFrom.get(ask.from) ?? 0) + bytes.length)
+    // As the image server stores it, also where a neighbour sent it raw.
+    const storedBytes = parts.index.pieces[ask.piece]?.lengthBytes ?? 0
+    this.came[ask.from === SEED ? 'seed' : 'peers'] += storedBytes
+    if (ask.from !== SEED) this.cameFrom.set(ask.from, (this.cameFrom.get(ask.from) ?? 0) + storedBytes)
     this.shelf.keep(ask.piece, isRaw ? undefined : bytes)
     this.door.tell()
     if (plan.left === 0) this.end?.resolve()

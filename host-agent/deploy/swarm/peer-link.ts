@@ -95,14 +95,15 @@ export class PeerLink {
       case FRAME.have: {
         const pieces = readNumbers(body)
         this.claims -= pieces.length
-        return this.claims < 0 ? void this.socket.destroy() : events.has(pieces)
+        // Each frame makes this node think: without a claim it would cost the sender nothing.
+        const isNews = pieces.length > 0 && this.claims >= 0
+        return isNews ? events.has(pieces) : void this.socket.destroy()
       }
       case FRAME.piece:
         return this.takePiece(body)
       case FRAME.none: {
         const number = readNumber(body)
-        if (this.asked.delete(number)) events.none(number)
-        return
+        return this.asked.delete(number) ? events.none(number) : void this.socket.destroy()
       }
       default:
         this.socket.destroy()

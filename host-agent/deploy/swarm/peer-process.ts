@@ -16,6 +16,11 @@ export type LaunchPeer = (listeningFd: number) => Piped
 /** A slow server under load takes its time. */
 const START_MS = 30_000
 const HAVE_AT_ONCE = 4_096
+/** It says what it sent five times a second; more than this, and then ten a second, is a flood. */
+const SAID_AT_ONCE = 300
+const SAID_EVERY_MS = 100
+/** A process that was killed is gone long before. */
+const GONE_MS = 5_000
 const TAKEN = { [FRAME.up]: 0, [FRAME.get]: 4, [FRAME.sent]: 4 }
 
 export class PeerProcess implements Door {
@@ -27,6 +32,10 @@ export class PeerProcess implements Door {
   private told = 0
   /** Pieces that it asked for and did not get yet. */
   private asked = 0
+  private said = 0
+  private upAtMs: number | undefined
+  /** Of pieces that it was given. */
+  private givenBytes = 0
   sentBytes = 0
 
   constructor(parts: DoorParts, launch: LaunchPeer) {
@@ -61,8 +70,11 @@ export class PeerProcess implements Door {
       child.stdout.on('data', (chunk: Buffer) => {
         try {
           for (const frame of frames.push(chunk))
-            if (frame.type === FRAME.up) resolve()
-            else this.take(frame)
+            if (frame.type !== FRAME.up) this.take(frame)
+            else if (this.upAtMs === undefined) {
+              this.upAtMs = this.parts.clock.now()
+              resolve()
+            } else throw new Fault('input.invalid', 'it started twice')
         } catch {
           // It is not what was started any more.
           child.stop()
@@ -108,22 +120,31 @@ export class PeerProcess implements Door {
     this.write(encodeFrame(FRAME.know, Buffer.from(JSON.stringify(knows))))
   }
 
-  /** It has nothing to put in order: its sockets end with it. */
+  /** It has nothing to put in order: its sockets end with it. Nobody waits for ever for one that cannot be killed. */
   async close(): Promise<void> {
     this.isUp = false
     this.isClosed = true
-    this.child?.stop()
-    await this.child?.done.catch(() => undefined)
+    if (!this.child) return
+    this.child.stop()
+    const over = new AbortController()
+    const late = this.parts.clock.sleep(GONE_MS, over.signal).catch(() => undefined)
+    await Promise.race([this.child.done.catch(() => undefined), late])
+    over.abort()
   }
 
   private take({ type, body }: Frame): void {
     const number = readNumber(body)
     if (type === FRAME.sent) {
-      this.sentBytes += number
+      this.said += 1
+      const nowMs = this.parts.clock.now()
+      const most = SAID_AT_ONCE + (nowMs - (this.upAtMs ?? nowMs)) / SAID_EVERY_MS
+      if (this.said > most) throw new Fault('input.invalid', 'it says too much')
+      // One reading of a piece serves several neighbours, and each of them no more than it was given.
+      this.sentBytes = Math.min(this.sentBytes + number, this.givenBytes * UPLOADS)
       return
     }
     this.asked += 1
-    if (this.asked > UPLOADS) return this.child?.stop()
+    if (this.asked > UPLOADS) throw new Fault('input.invalid', 'it asks for too much')
     void this.answer(number).finally(() => {
       this.asked -= 1
     })
@@ -132,6 +153,7 @@ export class PeerProcess implements Door {
   private async answer(number: number): Promise<void> {
     const piece = await this.parts.shelf.read(number).catch(() => undefined)
     if (!piece) return this.write(encodeFrame(FRAME.none, numbersBody([number])))
+    this.givenBytes += piece.bytes.length
     this.write(pieceHead(number, piece.isRaw, piece.bytes.length))
     await new Promise<void>((resolve) => {
       if (this.child) this.child.stdin.write(piece.bytes, () => resolve())

@@ -2,7 +2,7 @@
  *  what becomes of it. */
 import { execFileSync } from 'node:child_process'
 import { connect } from 'node:net'
-import { mkdtemp, readdir, readFile, readlink, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { build } from 'esbuild'
@@ -50,12 +50,12 @@ const parts = (held: readonly number[], asked: number[] = []): DoorParts => ({
   random: systemRandom,
 })
 
-/** A door that is open; `words`: to run something else in the cell. */
-async function opened(words: readonly string[] = ['peer']) {
+/** A door that is open; `words`, `program`: to run something else in the cell. */
+async function opened(words: readonly string[] = ['peer'], program = join(dir, 'agent.cjs')) {
   const held = [1, 2, 3]
   const asked: number[] = []
   const door = new PeerProcess(parts(held, asked), (fd) => {
-    const cell = { dir: join(dir, 'root'), node: process.execPath, program: join(dir, 'agent.cjs'), words }
+    const cell = { dir: join(dir, 'root'), node: process.execPath, program, words }
     const { argv, env } = inCell(cell)
     return piped(argv, env, [fd])
   })
@@ -84,13 +84,32 @@ function reader(port: number) {
 const soon = (what: string, check: () => boolean | Promise<boolean>) =>
   until(check, { what, timeoutMs: 30_000, everyMs: 20 })
 
-/** The process whose command line has the word, and only this test’s. */
+/** What runs in the cell of this test. */
+async function inmates(): Promise<string[]> {
+  const found: string[] = []
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name)))
+    if ((await readlink(`/proc/${pid}/root`).catch(() => '')) === join(dir, 'root')) found.push(pid)
+  return found
+}
+
 async function pidOf(): Promise<string> {
-  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
-    const root = await readlink(`/proc/${pid}/root`).catch(() => '')
-    if (root === join(dir, 'root')) return pid
-  }
-  throw new Error('there is no such process')
+  const [pid] = await inmates()
+  if (pid === undefined) throw new Error('there is no such process')
+  return pid
+}
+
+/** What the process could become by what neighbours send: it says that it serves, and then does this. */
+async function evil(name: string, deed: string): Promise<string> {
+  const program = join(dir, `${name}.cjs`)
+  const up = [...encodeFrame(FRAME.up, Buffer.alloc(0))].join()
+  await writeFile(
+    program,
+    `process.setgroups([]); process.setgid(65534); process.setuid(65534)
+    process.stdout.write(Buffer.from([${up}]))
+    setInterval(() => undefined, 1000)
+    ${deed}`,
+  )
+  return program
 }
 
 asRoot(
@@ -162,6 +181,50 @@ asRoot(
     await soon('the door to shut', () => !door.isOpen)
     door.tell()
     door.renew()
+    await door.close()
+  },
+  60_000,
+)
+
+asRoot(
+  'what it starts ends with it, and the agent waits for none of it',
+  async () => {
+    // A session of its own is not in the group of the process, and holds its pipes.
+    const deed = `require('node:child_process').spawn('/node', ['-e', 'setInterval(() => undefined, 1000)'], {
+      detached: true, stdio: 'inherit' })`
+    const { door } = await opened([], await evil('forks', deed))
+    await soon('two processes', async () => (await inmates()).length === 2)
+    await door.close()
+    await soon('their end', async () => (await inmates()).length === 0)
+  },
+  60_000,
+)
+
+asRoot(
+  'it cannot make up what it sent, nor keep the agent busy with that',
+  async () => {
+    const sent = [...encodeFrame(FRAME.sent, numbersBody([0xffff_ffff]))].join()
+    const deed = `const one = Buffer.from([${sent}])
+      const many = Buffer.concat(Array(5000).fill(one))
+      const flood = () => process.stdout.write(many, flood)
+      flood()`
+    const { door } = await opened([], await evil('counts', deed))
+    await soon('the door to shut', () => !door.isOpen)
+    expect(door.sentBytes).toBe(0)
+    await soon('its end', async () => (await inmates()).length === 0)
+  },
+  60_000,
+)
+
+asRoot(
+  'it has nothing of the environment of the agent',
+  async () => {
+    process.env.RACKWARD_TEST_SECRET = 'hush'
+    onTestFinished(() => void delete process.env.RACKWARD_TEST_SECRET)
+    const { door } = await opened()
+    const environment = await readFile(`/proc/${await pidOf()}/environ`, 'utf8')
+    expect(environment.split('\0').map((one) => one.split('=')[0])).toEqual(['PATH', ''])
+    expect(await readFile(`/proc/${await pidOf()}/oom_score_adj`, 'utf8')).toBe('1000\n')
     await door.close()
   },
   60_000,

@@ -216,6 +216,8 @@ test.each([
   ['a frame longer than any piece', Buffer.from([FRAME.piece, 0x7f, 0xff, 0xff, 0xff])],
   ['more claims than the image has pieces', encodeFrame(FRAME.have, numbersBody([1, 2, 3, 4, 5, 6, 7, 1, 2]))],
   ['half a number', encodeFrame(FRAME.have, Buffer.alloc(3))],
+  ['a claim of nothing', encodeFrame(FRAME.have, Buffer.alloc(0))],
+  ['a refusal of what nobody asked for', encodeFrame(FRAME.none, numbersBody([1]))],
 ])('a server that sends %s is left', async (_, bytes) => {
   const heard = await impostor(bytes, true)
   expect(heard).toMatchObject({ gone: [true], pieces: [] })
