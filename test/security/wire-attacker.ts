@@ -18,6 +18,13 @@ const BURST = 40
 
 const [, , mode = '', target = '', seconds = '2'] = process.argv
 const endMs = systemClock.now() + Number(seconds) * 1000
+/** On a busy machine a flood goes on until it is one. */
+const ENOUGH = 400
+const latestEndMs = endMs + 60_000
+const goesOn = (sent: number): boolean => {
+  const nowMs = systemClock.now()
+  return nowMs < endMs || (sent < ENOUGH && nowMs < latestEndMs)
+}
 
 const template = decodePacket(
   Buffer.from(readFileSync(join(ROOT, 'test/golden/dhcp/linux-discover.hex'), 'utf8').replace(/\s/g, ''), 'hex'),
@@ -45,7 +52,7 @@ async function bound(address: string, port: number): Promise<Socket> {
 async function flood(datagram: (n: number) => Buffer, port: number, to: string): Promise<number> {
   const socket = await bound('', 0)
   let sent = 0
-  while (systemClock.now() < endMs) {
+  while (goesOn(sent)) {
     for (let n = 0; n < BURST; n += 1) socket.send(datagram(sent + n), port, to, () => undefined)
     sent += BURST
     await new Promise((resolve) => setImmediate(resolve))
@@ -70,7 +77,7 @@ const get = (path: string, from: string): Promise<{ status: number; body: string
 async function floodScripts(from: string): Promise<number> {
   let asked = 0
   const loop = async () => {
-    while (systemClock.now() < endMs) {
+    while (goesOn(asked)) {
       await get(`/boot/02-00-00-00-00-0${asked % 10}/script.ipxe`, from).catch(() => undefined)
       asked += 1
     }

@@ -35,7 +35,7 @@ const attack = (mode: string, target: string, last: string) =>
       target,
       last,
     ],
-    { timeoutMs: 60_000 },
+    { timeoutMs: 120_000 },
   )
 /** A server that boots while the attack runs. */
 const honestBoot = async () =>
@@ -232,7 +232,7 @@ test.each([
     // eslint-disable-next-line no-control-regex
     expect(after.text).not.toMatch(/\\u001b|\x1b/)
   },
-  60_000,
+  180_000,
 )
 
 test('what was held back is told in numbers', async () => {
