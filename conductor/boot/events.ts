@@ -55,7 +55,8 @@ const OTHERS: Readonly<Record<string, string>> = {
 export type WarningKind = keyof typeof WARNINGS
 
 const SUMMARY_MS = 10_000
-/** Room for the cards of ten thousand servers, or the gate would forget each before it is seen again. About 10 MB. */
+/** Room for the cards of ten thousand servers, or the gate would forget each before it is seen again. A full gate takes
+ *  about 12 MB. */
 const MAX_SOURCES = 65_536
 const MAX_UNKNOWN = 10_000
 const UNKNOWN_AGAIN_MS = 3_600_000

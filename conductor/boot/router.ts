@@ -4,7 +4,7 @@
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Loop } from '../../kit/loop.ts'
-import { piped, type Piped } from '../../kit/run.ts'
+import { piped } from '../../kit/run.ts'
 import type { Doors } from './doors.ts'
 
 /** After radvd ended, before it is started again. */
@@ -41,8 +41,6 @@ export async function startRouterAdvertisements({ config, clock, life, log }: Do
   const path = join(config.data, 'radvd.conf')
   const pidFile = join(config.data, 'radvd.pid')
   await writeFile(path, radvdConfig(config.boot.interfaces.map(({ name }) => name)), { mode: 0o644 })
-  let child: Piped | undefined
-
   await life.add(
     'router advertisements',
     () =>
@@ -53,13 +51,22 @@ export async function startRouterAdvertisements({ config, clock, life, log }: Do
           onError: (error) =>
             log.warn({ why: (error as Error).message }, 'no router advertisements are sent; network boots take longer'),
         },
-        async (signal) => {
-          await endLeftover(pidFile)
-          child = piped(['radvd', '--nodaemon', '--logmethod=stderr', '--config', path, '--pidfile', pidFile])
-          signal.addEventListener('abort', () => child?.end(), { once: true })
-          await child.done
-        },
+        (signal) => advertise({ path, pidFile }, signal),
       ),
     (loop) => loop.stop(),
   )
+}
+
+/** Runs radvd until it ends, or until the signal ends it. The signal may come before radvd runs. */
+export async function advertise(at: { path: string; pidFile: string }, signal: AbortSignal): Promise<void> {
+  await endLeftover(at.pidFile)
+  signal.throwIfAborted()
+  const child = piped(['radvd', '--nodaemon', '--logmethod=stderr', '--config', at.path, '--pidfile', at.pidFile])
+  const end = () => child.end()
+  signal.addEventListener('abort', end)
+  try {
+    await child.done
+  } finally {
+    signal.removeEventListener('abort', end)
+  }
 }

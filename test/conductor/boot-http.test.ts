@@ -122,10 +122,12 @@ describe('a fault of the program', () => {
     await writeFile(join(dir, 'kernel-2'), '')
     await truncate(join(dir, 'kernel-2'), 64 * 2 ** 30)
     const one = await hold(base, 'GET /kernel-2 HTTP/1.1\r\nHost: x\r\n\r\n', '127.0.2.12')
+    // Its answer has begun, with the length that the file has now.
+    await once(one.socket, 'data')
     one.socket.pause()
     await truncate(join(dir, 'kernel-2'), 65_536)
     one.socket.resume()
-    await until(() => one.socket.destroyed, { what: 'the end of the connection', timeoutMs: 10_000 })
+    await until(() => one.socket.destroyed && broke.length > 0, { what: 'the end, and its reason', timeoutMs: 20_000 })
     expect([broke, unhandled]).toEqual([['127.0.2.12: the file is shorter than it was'], []])
     expect(fetched).not.toContain('127.0.2.12')
   })

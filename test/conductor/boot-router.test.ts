@@ -1,10 +1,11 @@
 /** Router advertisements that end iPXE's wait: radvd takes our configuration, answers a solicitation at once, and makes
  *  nobody route through it. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { getEventListeners } from 'node:events'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { radvdConfig } from '../../conductor/boot/router.ts'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { advertise, radvdConfig } from '../../conductor/boot/router.ts'
 import { until } from '../../kit/clock.ts'
 import { piped, run, runOk, type Piped } from '../../kit/run.ts'
 
@@ -49,4 +50,28 @@ test('a machine on the network hears an advertisement, and gets neither a route 
   await until(async () => (await heard()) > 0, { what: 'an advertisement', timeoutMs: 30_000 })
   expect(await ok(['ip', '-n', THEIRS, '-6', 'route', 'show', 'default'])).toBe('')
   expect(await ok(['ip', '-n', THEIRS, '-6', 'address', 'show', 'dev', 'card0', 'scope', 'global'])).toBe('')
+}, 60_000)
+
+test('a radvd that ends leaves nothing at the signal, and one that is stopped before it runs never runs', async () => {
+  const at = { path: join(dir, 'nowhere.conf'), pidFile: join(dir, 'nowhere.pid') }
+  await writeFile(at.path, radvdConfig(['not-there']))
+  const stop = new AbortController()
+  onTestFinished(() => stop.abort())
+  const listeners = () => getEventListeners(stop.signal, 'abort').length
+  for (let start = 0; start < 2; start += 1) {
+    const running = advertise(at, stop.signal)
+    await until(() => listeners() === 1, { what: 'the start', timeoutMs: 20_000 })
+    const pid = await until(async () => Number(await readFile(at.pidFile, 'utf8').catch(() => '')), {
+      what: 'the pid file of radvd',
+      timeoutMs: 20_000,
+    })
+    process.kill(pid, 'SIGTERM')
+    // One that handles no signals yet ends by it, which is a fault.
+    await running.catch(() => undefined)
+    expect(listeners()).toBe(0)
+  }
+  const running = advertise(at, stop.signal)
+  stop.abort(new Error('enough'))
+  await expect(running).rejects.toThrow('enough')
+  await expect(readFile(at.pidFile, 'utf8')).rejects.toThrow('ENOENT')
 }, 60_000)
