@@ -21,29 +21,33 @@ const PROBE_MS = 10_000
 export const changesUser = (): boolean => process.getuid?.() === 0
 
 let alone: Promise<readonly string[]> | undefined
-/** Not every container lets even root have a network of its own. */
+/** Not every container or service lets a program have a network of its own. */
 const withoutNetwork = (): Promise<readonly string[]> => {
-  const words = ['unshare', '--net', '--ipc', '--']
-  alone ??= changesUser()
-    ? run([...words, 'true'], { timeoutMs: PROBE_MS }).then(
-        ({ code }) => (code === 0 ? words : []),
-        () => [],
-      )
-    : Promise.resolve([])
+  const words = ['unshare', ...(changesUser() ? [] : ['--user']), '--net', '--ipc', '--']
+  alone ??= run([...words, 'true'], { timeoutMs: PROBE_MS }).then(
+    ({ code }) => (code === 0 ? words : []),
+    () => [],
+  )
   return alone
 }
 
+/** Who is not root already has no more to give up than what a service manager gave it (ambient capabilities). */
+export const unprivileged = (isRoot: boolean): readonly string[] => [
+  'setpriv',
+  '--no-new-privs',
+  '--inh-caps=-all',
+  '--ambient-caps=-all',
+  ...(isRoot ? [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups', '--bounding-set=-all'] : []),
+  '--',
+]
+
 /** The words that come before a program. */
 export async function confined(argv: readonly string[], { timeoutMs, mostBytes }: Confines): Promise<string[]> {
-  const nobody = changesUser()
-    ? [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups', '--inh-caps=-all', '--bounding-set=-all']
-    : []
   const seconds = Math.ceil(timeoutMs / 1000)
   const size = mostBytes === undefined ? [] : [`--fsize=${mostBytes}`]
   const limits = [`--as=${MEMORY_BYTES}`, `--cpu=${seconds}`, `--nofile=${MAX_FILES}`, '--core=0', ...size]
   const clean = ['env', '-i', PATH, 'LC_ALL=C.UTF-8']
-  const plain = ['setpriv', '--no-new-privs', ...nobody, '--']
-  return [...clean, 'prlimit', ...limits, ...(await withoutNetwork()), ...plain, ...argv]
+  return [...clean, 'prlimit', ...limits, ...(await withoutNetwork()), ...unprivileged(changesUser()), ...argv]
 }
 
 /** Answers what it prints. Throws `image.format` where it fails. */
