@@ -2,11 +2,14 @@
  *  and what the man pages are made of. The file of a command is loaded when it is asked for. */
 import { Command, Option } from 'commander'
 import { SITE_SERVERS } from '../conductor/boot/site-snippet.ts'
+import type { RoomOptions } from './boot-room.ts'
+import { CliError } from './error.ts'
 import { imageCommands } from './commands/image.ts'
 import { initCommand } from './commands/init.ts'
 import { meshCommands } from './commands/mesh.ts'
 import { nodeCommands } from './commands/node.ts'
 import { rackCommands } from './commands/rack.ts'
+import { roomCommands } from './commands/room.ts'
 import { onServer } from './commands/server-options.ts'
 import { simulateCommand } from './commands/simulate.ts'
 import { storeCommands } from './commands/store.ts'
@@ -19,6 +22,7 @@ export function makeProgram(): Command {
   daemonCommands(program)
   nodeCommands(program)
   rackCommands(program)
+  roomCommands(program)
   imageCommands(program)
   meshCommands(program)
   toolCommands(program)
@@ -41,9 +45,22 @@ function daemonCommands(program: Command): void {
 
   const boot = program
     .command('boot')
-    .description('the boot services; the conductor starts them')
-    .requiredOption('--config <file>', 'of the conductor')
-    .action(async (options: { config: string }) => (await import('./boot.ts')).runBoot(options.config))
+    .description('the boot services, which the conductor starts; or, with --room, those of one rack')
+    .option('--config <file>', 'of the conductor')
+    .option('--room <name>', 'run as this boot room, for conductors elsewhere')
+    .option('--conductor <url...>', 'with --room: where conductors listen for boot rooms (rooms.listen)')
+    .option('--bundle <file>', 'with --room: what rackward room add wrote (default: room.json in --data)')
+    .option('--data <dir>', 'with --room: what it keeps', '/var/lib/rackward-room')
+    .option('--interface <name=address...>', 'with --room: networks of its nodes; they reach it at the first address')
+    .option('--http-port <port>', 'with --room: where its nodes load files', '8080')
+    .option('--loaders <dir>', 'with --room: of the boot loaders', '/usr/lib/ipxe')
+    .option('--cache-gib <number>', 'with --room: how much it keeps of what it serves', '20')
+    .option('--status <address:port>', 'with --room: where it answers /readyz and /metrics')
+    .action(async (options: Partial<RoomOptions> & { config?: string }) => {
+      if (options.room !== undefined) return (await import('./boot-room.ts')).runRoom(options as RoomOptions)
+      if (options.config === undefined) throw new CliError('usage', '--config: name the file of the conductor')
+      return (await import('./boot.ts')).runBoot(options.config)
+    })
   boot
     .command('snippets')
     .description('what another DHCP server is told, so that its servers boot from this conductor')

@@ -9,12 +9,40 @@ const Relay = z
     message: 'is neither an IPv4 address nor a subnet such as 10.0.0.0/24',
   })
 
+/** What is said of a subnet, whoever serves it. */
+export const SUBNET = {
+  cidr: z
+    .string()
+    .regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/, 'is not a subnet such as 10.0.0.0/24')
+    .describe('The subnet, such as 10.0.0.0/24.'),
+  router: Ip.optional().describe('Default gateway that nodes are given.'),
+  dns: z.array(Ip).default([]).describe('Name servers that nodes are given.'),
+  mtu: z.number().int().min(576).max(9216).optional().describe('Interface MTU that nodes are given.'),
+  leaseSeconds: z
+    .number()
+    .int()
+    .min(60)
+    .max(86_400 * 30)
+    .default(3600)
+    .describe('Duration of a DHCP lease.'),
+  firstChoice: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Answers to firmware carry what makes it prefer them when another PXE server answers on the same network (options 60 and 43).',
+    ),
+  relays: z
+    .array(Relay)
+    .min(1)
+    .optional()
+    .describe(
+      'Relays that may ask for this subnet: values of giaddr, as addresses or subnets. Packets of others are refused and reported. Absent: any relay.',
+    ),
+}
+
 export const Subnet = z
   .strictObject({
-    cidr: z
-      .string()
-      .regex(/^\d+\.\d+\.\d+\.\d+\/\d+$/, 'is not a subnet such as 10.0.0.0/24')
-      .describe('The subnet, such as 10.0.0.0/24.'),
+    cidr: SUBNET.cidr,
     mode: z
       .enum(['own', 'proxy', 'listen'])
       .default('own')
@@ -24,22 +52,11 @@ export const Subnet = z
     first: Ip.optional().describe('First address that is leased. Wanted where `mode` is `own`.'),
     last: Ip.optional().describe('Last address that is leased. Wanted where `mode` is `own`.'),
     serverIp: Ip.describe('Address of this machine that nodes of the subnet boot from.'),
-    router: Ip.optional().describe('Default gateway that nodes are given.'),
-    dns: z.array(Ip).default([]).describe('Name servers that nodes are given.'),
-    mtu: z.number().int().min(576).max(9216).optional().describe('Interface MTU that nodes are given.'),
-    leaseSeconds: z
-      .number()
-      .int()
-      .min(60)
-      .max(86_400 * 30)
-      .default(3600)
-      .describe('Duration of a DHCP lease.'),
-    firstChoice: z
-      .boolean()
-      .default(false)
-      .describe(
-        'Answers to firmware carry what makes it prefer them when another PXE server answers on the same network (options 60 and 43).',
-      ),
+    router: SUBNET.router,
+    dns: SUBNET.dns,
+    mtu: SUBNET.mtu,
+    leaseSeconds: SUBNET.leaseSeconds,
+    firstChoice: SUBNET.firstChoice,
     sharedNetwork: z
       .string()
       .min(1)
@@ -48,13 +65,7 @@ export const Subnet = z
       .describe(
         'Subnets with the same name here are on one link: a client gets its address in any of them (shared networks of Kea and ISC dhcpd).',
       ),
-    relays: z
-      .array(Relay)
-      .min(1)
-      .optional()
-      .describe(
-        'Relays that may ask for this subnet: values of giaddr, as addresses or subnets. Packets of others are refused and reported. Absent: any relay.',
-      ),
+    relays: SUBNET.relays,
   })
   .refine(
     ({ mode, first, last }) => mode !== 'own' || (first !== undefined && last !== undefined),

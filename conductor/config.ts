@@ -6,6 +6,7 @@ import { UrlPrefixes } from './outbound/allow-list.ts'
 import { Hook, Webhook } from './config-webhooks.ts'
 import { BOOT_ISO } from './config-boot-iso.ts'
 import { RAMDISKS } from './config-ramdisks.ts'
+import { Rooms } from './config-rooms.ts'
 import { Subnets } from './config-subnets.ts'
 import { AdmissionConfig } from './config-admission.ts'
 import { Images } from './config-images.ts'
@@ -197,6 +198,7 @@ export const Config = z.strictObject({
   api: Api.describe('The REST API.'),
   agent: Listen.optional().describe('The TLS port that agents call. Absent: no node can be booted.'),
   boot: Boot.optional().describe('DHCP, TFTP and HTTP for network boots. Absent: no node is booted over the network.'),
+  rooms: Rooms.optional().describe('Boot rooms of racks. Absent: there are none.'),
   provision: Provision.prefault({}).describe('Provisioning of nodes: times, tries and cleaning.'),
   admission: AdmissionConfig.prefault({}).describe(
     'How many servers boot and fetch at once; the others wait in a queue.',

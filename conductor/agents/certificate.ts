@@ -16,6 +16,10 @@ export interface Identity {
 
 const DAYS = 3650
 
+/** SHA-256 of a certificate (DER), hexadecimal. */
+export const certificatePin = (cert: string | Buffer): string =>
+  createHash('sha256').update(new X509Certificate(cert).raw).digest('hex')
+
 /** Throws `key.broken` for files that are no key and certificate of one another. */
 export async function agentIdentity(dataDir: string): Promise<Identity> {
   const [keyPath, certPath] = [join(dataDir, 'agent.key'), join(dataDir, 'agent.crt')]
@@ -31,7 +35,7 @@ export async function agentIdentity(dataDir: string): Promise<Identity> {
     const certificate = new X509Certificate(cert)
     if (!certificate.checkPrivateKey(createPrivateKey(key)))
       throw new Error('the key is not the one of the certificate')
-    return { key, cert, pin: createHash('sha256').update(certificate.raw).digest('hex') }
+    return { key, cert, pin: certificatePin(cert) }
   } catch (error) {
     throw new Fault(
       'key.broken',

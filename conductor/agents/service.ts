@@ -6,7 +6,7 @@ import type { Order, Report, SessionRequest, SessionGrant } from '../api/agent-w
 import type { SwarmAnswer, SwarmCall } from '../api/swarm-wire.ts'
 import type { TpmAnswer, TpmCall } from '../api/tpm-wire.ts'
 import type { Inspected } from '../api/inspected.ts'
-import { readToken } from '../boot/token.ts'
+import { readToken, type BootToken } from '../boot/token.ts'
 import { orderId, type NodeRecord } from '../node/record.ts'
 import type { Worker } from '../node/run/worker.ts'
 import { believes } from '../node/workflow/belief.ts'
@@ -25,6 +25,8 @@ export interface AgentServiceParts extends OrderParts, ResultParts {
   /** Ports that one inventory may make, and the size of a config drive, decompressed. */
   readonly limits: { readonly portsPerReport: number; readonly configDriveBytes: number } & AttestationParts['limits']
   readonly servedTo: AttestationParts['servedTo']
+  /** Of a boot room's token: throws `agent.token` where the room may not boot that node. */
+  readonly checkToken?: (token: BootToken) => Promise<void>
   readonly introductions: Pick<IntroductionParts, 'limits' | 'uploadBytesPerSecond'>
 }
 
@@ -71,6 +73,7 @@ export class AgentService {
     const token = request.token
       ? readToken(this.parts.tokenKey, request.token)
       : await claimedBoot(store, request.claim, fromIp)
+    await this.parts.checkToken?.(token)
     const session = `${token.nodeUuid}.${request.secret}`
     const nowMs = clock.now()
     const before = await store.node(token.nodeUuid)

@@ -20,6 +20,7 @@ import { checkInput, z } from './node-input.ts'
 import { eventRoute, type EventRouteParts } from './event-route.ts'
 import { boardRoutes, type BoardParts } from './board.ts'
 import { rackRoutes } from './rack.ts'
+import { roomRoutes, type RoomRouteParts } from './rooms.ts'
 import { rolloutRoutes, type RolloutRouteParts } from './rollouts.ts'
 import { hookRoutes, type HookRouteParts } from './hooks.ts'
 import { imageRoutes, type ImageRouteParts } from './images.ts'
@@ -38,6 +39,7 @@ import { veilDrift, veilNode, veilPoll } from './veil.ts'
 export interface RackwardParts
   extends
     RolloutRouteParts,
+    RoomRouteParts,
     MeshParts,
     EventRouteParts,
     SessionRouteParts,
@@ -78,6 +80,7 @@ export function rackwardRoutes(parts: RackwardParts): Route[] {
     ...admissionRoutes(parts),
     ...rackRoutes(parts),
     ...rolloutRoutes(parts),
+    ...roomRoutes(parts),
     ...hookRoutes(parts),
   ]
   const document = openApi(described)

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
 import { Fault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { AgentService } from '../agents/service.ts'
-import { readToken } from '../boot/token.ts'
+import { readToken, type BootToken } from '../boot/token.ts'
 import { isLocked, orderId, type NodeRecord } from '../node/record.ts'
 import { locked } from '../node/policy/guards.ts'
 import { STATES } from '../node/workflow/states.ts'
@@ -19,6 +19,8 @@ export interface RamdiskParts extends RouteParts {
   readonly worker: Worker
   readonly clock: Clock
   readonly tokenKey: Buffer
+  /** Of a boot room's token: throws `agent.token` where the room may not boot that node. */
+  readonly checkToken?: (token: BootToken) => Promise<void>
   readonly agents: Pick<AgentService, 'heartbeat' | 'finishInspection'>
 }
 
@@ -55,6 +57,7 @@ export function ramdiskRoutes(parts: RamdiskParts): Route[] {
     const node = await known(ident)
     if (!token) throw new Fault('agent.token', 'agent_token is missing: it stands in the boot script')
     const read = readToken(parts.tokenKey, token)
+    await parts.checkToken?.(read)
     if (read.nodeUuid !== node.uuid) throw new Fault('agent.token', 'agent_token is of another node')
     return { node, read }
   }

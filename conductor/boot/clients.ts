@@ -43,6 +43,12 @@ export class BootClients {
   }
 
   get = (mac: string): BootClient | undefined => this.byMac.get(mac)?.client
+  get size(): number {
+    return this.byMac.size
+  }
+  *all(): IterableIterator<BootClient> {
+    for (const { client } of this.byMac.values()) yield client
+  }
   isFixed = (ip: string): boolean => this.fixed.has(ip)
   /** The other cards of its bundle. */
   siblings = (mac: string): readonly string[] => {

@@ -20,7 +20,15 @@ export interface ControlParts {
   readonly onEnd: () => void
 }
 
-export class ControlSocket {
+/** What the boot services hear their conductors by. */
+export interface BootControl {
+  listen(): Promise<void>
+  /** False where nobody takes it now. */
+  tell(message: FromBoot): boolean
+  close(): void
+}
+
+export class ControlSocket implements BootControl {
   private readonly parts: ControlParts
   private readonly server: Server
   private link: Socket | undefined

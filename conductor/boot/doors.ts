@@ -11,7 +11,6 @@ import { AUTOEXEC, isGrubConfig, LOADERS, OPTIONAL_LOADERS, UKI_LOADER } from '.
 import { GRUB_EXIT, renderGrub, renderGrubStart } from '../../pxe/grub.ts'
 import { renderAutoexec, renderScript, type BootOrder } from '../../pxe/script.ts'
 import { TftpServer } from '../../pxe/tftp/server.ts'
-import type { BootConfig, Config } from '../config.ts'
 import { turnText, type Admission } from './admission.ts'
 import type { BootClients } from './clients.ts'
 import type { BootCounters } from './counters.ts'
@@ -22,18 +21,23 @@ import { ramdiskPartOf, type Observer } from './observe.ts'
 import type { BootClient } from './orders.ts'
 import { bootUrl, ramdiskOrder, scriptUrl } from './ramdisk-order.ts'
 import { chooseRamdisk } from './ramdisks.ts'
-import { instanceArgs, kernelArgs, servedFile, servedFiles } from './render.ts'
+import { instanceArgs, kernelArgs, servedFile, servedFiles, type ServiceConfig } from './render.ts'
+import type { CachedFiles } from './rooms/serve-cached.ts'
 import { HttpDoor, type LaunchFiles } from './serving/door.ts'
 
 export interface ServiceParts {
-  readonly config: Config & { boot: BootConfig; agent: NonNullable<Config['agent']> }
+  readonly config: ServiceConfig
   /** SHA-256 of the agent port's certificate, for the ramdisk to pin. */
   readonly pin: string
   readonly tokenKey: Buffer
+  /** The boot room that this is; absent: the boot services of a conductor. */
+  readonly room?: string | undefined
   readonly clock: Clock
   readonly log: Log
   /** Starts the process that sends files; absent: they are sent by this one. */
   readonly launchFiles?: LaunchFiles | undefined
+  /** Of a boot room: files come from its cache. */
+  readonly cached?: CachedFiles | undefined
   /** Called when it ends by itself. */
   readonly onEnd: () => void
 }
@@ -175,6 +179,7 @@ export async function startHttp(doors: Doors): Promise<void> {
     autoexec: (ip) => autoexecFor(doors, ip),
     grubStart: (ip) => grubStartFor(doors, ip),
     file: (path) => servedFile(path, config),
+    cached: doors.cached,
     media: doors.media,
     fetched: (path, ip) => observer.onFetched(path, ip),
     said: (what, ip) => observer.onAgentSaid(what, ip),

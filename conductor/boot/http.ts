@@ -20,6 +20,7 @@ import { AUTOEXEC, isGrubConfig } from '../../pxe/firmware.ts'
 import { limitMeter } from '../../kit/limit-meter.ts'
 import type { BootCounters } from './counters.ts'
 import { answerMedia, mediaNameOf, type ServedMedia } from './media-http.ts'
+import type { CachedFiles } from './rooms/serve-cached.ts'
 import { sendFile, SendMemory, type FileRange } from './send-file.ts'
 
 export interface BootFiles {
@@ -31,6 +32,8 @@ export interface BootFiles {
   grubStart(toIp: string): Script
   /** A path that may be served, with what to call it when it has been. */
   file(url: string): string | undefined
+  /** Of a boot room: answers a path that may be served, from its cache. The answer is the status to refuse with. */
+  readonly cached?: CachedFiles | undefined
   fetched(url: string, fromIp: string): void
   /** A transfer of a file begins; the answer is called at its end, whatever ended it. */
   sending(url: string, toIp: string): (end: SendEnd) => void
@@ -101,6 +104,8 @@ export function bootHttp(files: BootFiles, limits: BootHttpLimits): Server {
         return void response.writeHead(204).end()
       case 'file': {
         const file = files.file(wanted.path)
+        if (file && files.cached)
+          return answerCached(files, files.cached, { request, response, path: wanted.path, fromIp })
         if (file) return answerFile(files, { request, response, memory, path: wanted.path, file, fromIp })
         files.refused(wanted.path, fromIp, 'it is not served')
         return refuse(response, 404)
@@ -149,7 +154,7 @@ export async function bootHttpLimits({
   log,
   counters,
 }: {
-  config: Config
+  config: Pick<Config, 'limits'>
   clock: Clock
   log: Log
   counters: BootCounters
@@ -213,13 +218,31 @@ interface Asked {
   readonly fromIp: string
 }
 
+/** UEFI HTTP boot asks for the size first (HEAD): that is no transfer. */
+function observe(files: BootFiles, at: Pick<Asked, 'request' | 'response' | 'path' | 'fromIp'>): void {
+  const { request, response } = at
+  if (request.method !== 'GET') return
+  watchSending(files, at)
+  response.on('finish', () => {
+    if (response.statusCode < 300) files.fetched(at.path, at.fromIp)
+  })
+}
+
+async function answerCached(
+  files: BootFiles,
+  cached: CachedFiles,
+  at: Pick<Asked, 'request' | 'response' | 'path' | 'fromIp'>,
+): Promise<void> {
+  observe(files, at)
+  const status = await cached(at)
+  if (status === undefined) return
+  files.refused(at.path, at.fromIp, status === 404 ? 'there is no such file' : 'no conductor has given it')
+  refuse(at.response, status)
+}
+
 function answerFile(files: BootFiles, at: Asked): void {
   const { request, response, memory } = at
-  if (request.method === 'GET') watchSending(files, at)
-  response.on('finish', () => {
-    // UEFI HTTP boot asks for the size first (HEAD).
-    if (request.method === 'GET' && response.statusCode < 300) files.fetched(at.path, at.fromIp)
-  })
+  observe(files, at)
   const failed = (error: { status?: number }): void => {
     // 4xx: there is no such file, or no such range of it.
     if ((error.status ?? 500) >= 500) files.broke(at.fromIp, error)

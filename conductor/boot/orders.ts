@@ -11,6 +11,7 @@ import { STATES } from '../node/workflow/states.ts'
 import { cardOf, type PortSighting } from '../store/seen-of-port.ts'
 import type { ObjectRecord, PortRecord } from '../store/port.ts'
 import { bundleOf, fixedAddressOf, type BootGroup } from './bonds.ts'
+import type { OrderVersion } from './rooms/version.ts'
 
 export type OrderNow =
   /** `token`: the script carries a boot token of this generation. */
@@ -44,6 +45,8 @@ export interface BootClient {
   readonly vlan?: number
   /** Why it is answered nothing. */
   readonly refusal?: string
+  /** Of the records that this was made of; boot rooms have it alone. */
+  readonly version?: OrderVersion
 }
 
 /** Ports of a node, and what is known of them. */

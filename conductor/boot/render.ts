@@ -11,10 +11,18 @@ import type { StaticNetwork } from './network-data.ts'
 import type { BootClient } from './orders.ts'
 import { mintToken } from './token.ts'
 
+/** What the boot services read of the configuration. */
+export type ServiceConfig = Pick<Config, 'data' | 'limits' | 'images'> & {
+  readonly boot: BootConfig
+  readonly agent: NonNullable<Config['agent']>
+}
+
 interface RenderParts {
-  readonly config: Config & { boot: BootConfig; agent: NonNullable<Config['agent']> }
+  readonly config: ServiceConfig
   readonly pin: string
   readonly tokenKey: Buffer
+  /** The boot room that this is, whose key that is. */
+  readonly room?: string | undefined
 }
 
 /** The ramdisk has no DHCP client: its address, which is the node's for as long as it is known, comes with the rest.
@@ -28,7 +36,12 @@ export function kernelArgs(
   const { order, nodeUuid } = client
   const token =
     order.kind === 'ramdisk' && order.token
-      ? mintToken(parts.tokenKey, { nodeUuid, generation: order.generation, mintedMs })
+      ? mintToken(parts.tokenKey, {
+          nodeUuid,
+          generation: order.generation,
+          mintedMs,
+          ...(parts.room === undefined ? {} : { room: parts.room }),
+        })
       : undefined
   const subnet = boot.subnets.find(({ cidr }) => inSubnet(ip, parseSubnet(cidr)))
   const network = {

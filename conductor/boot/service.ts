@@ -10,7 +10,7 @@ import { Admission } from './admission.ts'
 import { openClientFile } from './client-file.ts'
 import { BootClients } from './clients.ts'
 import { BootCounters } from './counters.ts'
-import { ControlSocket } from './control.ts'
+import { ControlSocket, type BootControl, type ControlParts } from './control.ts'
 import { readLoaders, startDhcp, startHttp, startTftp, type Doors, type ServiceParts } from './doors.ts'
 import { BootEvents } from './events.ts'
 import { SqliteLeases } from './leases.ts'
@@ -20,19 +20,33 @@ import { BootLoaders, lenient } from './loaders.ts'
 import { Observer } from './observe.ts'
 import { Outbox } from './outbox.ts'
 import { startRouterAdvertisements } from './router.ts'
-import type { ToBoot } from './wire.ts'
+import type { BootEvent, ToBoot } from './wire.ts'
+
+/** Where the clients of a boot room come from, and where what it sees goes. */
+export interface RemoteControl {
+  readonly outbox: { push(event: BootEvent): void }
+  readonly control: (
+    parts: Omit<ControlParts, 'path' | 'hello' | 'outbox' | 'orphanMs'>,
+    clients: BootClients,
+  ) => BootControl
+}
+
+export type BootServiceParts = ServiceParts & {
+  /** Absent: a conductor of this machine connects. */
+  readonly remote?: RemoteControl
+}
 
 /** What is remembered of the boots of clients. */
 type Memory = Pick<BootLoaders, 'macs' | 'forget'>
 
 /** Changes when a running service could not serve this configuration. */
-export const bootFingerprint = (config: Config, pin: string): string =>
+export const bootFingerprint = (config: Pick<Config, 'boot' | 'agent' | 'images' | 'limits'>, pin: string): string =>
   createHash('sha256')
     .update(JSON.stringify([11, config.boot, config.agent, config.images.store, config.limits.boot, pin]))
     .digest('hex')
 
 export class BootService {
-  private readonly parts: ServiceParts
+  private readonly parts: BootServiceParts
   private readonly life = new Lifecycle()
   private readonly outbox: Outbox
   private readonly events: BootEvents
@@ -41,7 +55,7 @@ export class BootService {
   private readonly media: BootMedia
   private readonly admission: Admission
 
-  constructor(parts: ServiceParts) {
+  constructor(parts: BootServiceParts) {
     this.parts = parts
     const { config, clock, log } = parts
     const { eventsPerSecond, queuedEvents } = config.limits.boot
@@ -56,7 +70,7 @@ export class BootService {
       perSecond: eventsPerSecond,
       clock,
       log,
-      emit: (event) => this.outbox.push(event),
+      emit: (event) => (parts.remote?.outbox ?? this.outbox).push(event),
       onHeldBack: () => counters.limit('boot.eventsPerSecond'),
     })
     this.media = bootMedia(parts, {
@@ -135,20 +149,25 @@ export class BootService {
   }
 
   private async startControl(leases: LeaseBook, memories: readonly Memory[]): Promise<void> {
-    const { config, pin, clock } = this.parts
-    const control = new ControlSocket({
-      path: join(config.data, 'boot.sock'),
-      hello: { t: 'hello', fingerprint: bootFingerprint(config, pin), pid: process.pid },
-      outbox: this.outbox,
+    const { config, pin, clock, remote } = this.parts
+    const heard = {
       clock,
-      orphanMs: config.boot.orphanSeconds * 1000,
       onConductor: () => {
         this.counters.renew()
         this.clients.begin()
       },
-      onClients: (message) => this.take(message, leases, memories),
+      onClients: (message: ToBoot & { t: 'clients' }) => this.take(message, leases, memories),
       onEnd: () => void this.stop().finally(() => this.parts.onEnd()),
-    })
+    }
+    const control = remote
+      ? remote.control(heard, this.clients)
+      : new ControlSocket({
+          ...heard,
+          path: join(config.data, 'boot.sock'),
+          hello: { t: 'hello', fingerprint: bootFingerprint(config, pin), pid: process.pid },
+          outbox: this.outbox,
+          orphanMs: config.boot.orphanSeconds * 1000,
+        })
     await this.life.add(
       'control',
       () => control.listen(),

@@ -1,7 +1,7 @@
 /** Boot tokens: minted by the boot services for each script that they render, checked by the conductor. Both hold the
  *  key; neither asks the other, so that a node boots while the API restarts. Of all tokens of one boot, one can be
  *  traded, once. */
-import { createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto'
 import { Fault } from '../../kit/fault.ts'
 import { keyFile } from '../../kit/files.ts'
 import type { Random } from '../../kit/random.ts'
@@ -10,25 +10,34 @@ export interface BootToken {
   readonly nodeUuid: string
   readonly generation: number
   readonly mintedMs: number
+  /** The boot room that minted it, with a key of its own; absent: the conductor's boot services. */
+  readonly room?: string
 }
 
 const KEY_BYTES = 32
 
-export const mintToken = (key: Buffer, token: BootToken): string => {
-  const body = `${token.nodeUuid}.${token.generation}.${token.mintedMs}`
-  return `${body}.${sign(key, body)}`
+/** `key`: of the boot room that the token names, if it names one. */
+export const mintToken = (key: Buffer, { nodeUuid, generation, mintedMs, room }: BootToken): string => {
+  const body = `${nodeUuid}.${generation}.${mintedMs}`
+  return `${body}.${sign(key, body)}${room === undefined ? '' : `~${room}`}`
 }
 
-/** Throws `agent.token` for anything that this conductor's boot services did not mint. Whether it is still good is for
- *  `step` to say. */
+/** The key of a boot room: who takes it from there mints tokens of that room alone. */
+export const roomKey = (key: Buffer, room: string): Buffer =>
+  Buffer.from(hkdfSync('sha256', key, '', `boot room ${room}`, KEY_BYTES))
+
+/** Throws `agent.token` for anything that neither this conductor's boot services nor one of its boot rooms minted.
+ *  Whether it is still good is for `step` to say. */
 export function readToken(key: Buffer, text: string): BootToken {
-  const match = /^([0-9a-f-]{36})\.(\d{1,9})\.(\d{1,15})\.([A-Za-z0-9_-]{43})$/.exec(text)
-  const [, nodeUuid, generation, mintedMs, signature] = match ?? []
+  const match = /^([0-9a-f-]{36})\.(\d{1,9})\.(\d{1,15})\.([A-Za-z0-9_-]{43})(?:~([a-z0-9-]{1,32}))?$/.exec(text)
+  const [, nodeUuid, generation, mintedMs, signature, room] = match ?? []
   if (!nodeUuid || !signature) throw new Fault('agent.token', 'the boot token is malformed')
-  const good = sign(key, `${nodeUuid}.${generation}.${mintedMs}`)
+  const own = room === undefined ? key : roomKey(key, room)
+  const good = sign(own, `${nodeUuid}.${generation}.${mintedMs}`)
   if (!timingSafeEqual(Buffer.from(good), Buffer.from(signature)))
     throw new Fault('agent.token', 'the boot token was not minted here')
-  return { nodeUuid, generation: Number(generation), mintedMs: Number(mintedMs) }
+  const token = { nodeUuid, generation: Number(generation), mintedMs: Number(mintedMs) }
+  return room === undefined ? token : { ...token, room }
 }
 
 /** Names the boot ISO of one boot of a node in its URL: nobody can guess it, and both processes find it by

@@ -1,7 +1,7 @@
 /** Nodes -> what the boot services answer them. */
 import { Turns } from '../../kit/turns.ts'
 import type { NodeRecord } from '../node/record.ts'
-import type { Store } from '../store/port.ts'
+import type { PortRecord, Store } from '../store/port.ts'
 import { mediaOrder, type MediaOrder } from './media-orders.ts'
 import type { BootSubnet } from './network-data.ts'
 import { bootClients, type BootClient, type BootPorts } from './orders.ts'
@@ -16,37 +16,67 @@ export interface BootServices {
   flush(): Promise<void>
 }
 
+/** What one node boots now. */
+export interface NodeOrders {
+  readonly nodeUuid: string
+  /** Undefined: it is gone. */
+  readonly node: NodeRecord | undefined
+  readonly ports: readonly PortRecord[]
+  readonly clients: readonly BootClient[]
+}
+
+/** The boot rooms, which hold orders of some nodes each. */
+export interface RoomServices {
+  take(orders: NodeOrders): Promise<void>
+  flush(nodeUuid: string): Promise<void>
+}
+
 export class BootUpdates {
   private readonly store: BootStore
   private readonly boot: BootServices | undefined
+  private readonly rooms: RoomServices | undefined
   private readonly subnets: readonly BootSubnet[]
   private readonly turns = new Turns()
 
-  /** Without boot services nothing is sent. */
-  constructor(store: BootStore, boot: BootServices | undefined, subnets: readonly BootSubnet[] = []) {
+  /** Without boot services and boot rooms nothing is sent. */
+  constructor(
+    store: BootStore,
+    boot: BootServices | undefined,
+    {
+      subnets = [],
+      rooms,
+    }: { readonly subnets?: readonly BootSubnet[]; readonly rooms?: RoomServices | undefined } = {},
+  ) {
     this.store = store
     this.boot = boot
+    this.rooms = rooms
     this.subnets = subnets
   }
 
-  readonly ordersOf = async (node: NodeRecord): Promise<{ clients: BootClient[]; media: MediaOrder }> => {
+  readonly ordersOf = async (node: NodeRecord): Promise<NodeOrders & { clients: BootClient[]; media: MediaOrder }> => {
     const at = await this.portsOf(node.uuid)
-    return { clients: bootClients(node, at), media: mediaOrder(node, at, this.subnets) }
+    const clients = bootClients(node, at)
+    return { nodeUuid: node.uuid, node, ports: at.ports, clients, media: mediaOrder(node, at, this.subnets) }
   }
 
   /** Sends the boot services the present state of a node. `gone`: MAC addresses that no longer belong to it. */
   readonly refresh = async (nodeUuid: string, gone: readonly string[]): Promise<void> => {
-    const { boot } = this
     // In turn: what was read earlier never arrives later.
-    if (boot) await this.turns.take(nodeUuid, () => this.send(boot, nodeUuid, gone))
+    if (this.boot || this.rooms) await this.turns.take(nodeUuid, () => this.send(nodeUuid, gone))
   }
 
-  private async send(boot: BootServices, nodeUuid: string, gone: readonly string[]): Promise<void> {
+  private async send(nodeUuid: string, gone: readonly string[]): Promise<void> {
+    const { boot, rooms } = this
     const node = await this.store.node(nodeUuid)
-    if (!node) return boot.update([], gone, [{ nodeUuid, boot: null }])
+    if (!node) {
+      boot?.update([], gone, [{ nodeUuid, boot: null }])
+      return rooms?.take({ nodeUuid, node, ports: [], clients: [] })
+    }
     const at = await this.portsOf(nodeUuid)
     const disabled = at.ports.filter((port) => !port.pxeEnabled).map((port) => port.address)
-    boot.update(bootClients(node, at), [...gone, ...disabled], [mediaOrder(node, at, this.subnets)])
+    const clients = bootClients(node, at)
+    boot?.update(clients, [...gone, ...disabled], [mediaOrder(node, at, this.subnets)])
+    await rooms?.take({ nodeUuid, node, ports: at.ports, clients })
   }
 
   private async portsOf(nodeUuid: string): Promise<BootPorts> {
@@ -60,5 +90,6 @@ export class BootUpdates {
   readonly publish = async (nodeUuid: string): Promise<void> => {
     await this.refresh(nodeUuid, [])
     await this.boot?.flush()
+    await this.rooms?.flush(nodeUuid)
   }
 }

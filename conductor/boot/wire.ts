@@ -1,6 +1,7 @@
 /** Between the conductor and the boot services: one JSON document per line, over a unix socket that only their user may
  *  open. */
 import type { Socket } from 'node:net'
+import { StringDecoder } from 'node:string_decoder'
 import type { Architecture } from '../../kit/architecture.ts'
 import type { SwitchPort } from '../../pxe/dhcp/relay.ts'
 import type { BootTotals } from './counters.ts'
@@ -144,8 +145,10 @@ export function readLines<T>(socket: Socket, take: (message: T) => void, maxLeng
       return undefined
     }
   }
-  socket.setEncoding('utf8')
-  socket.on('data', (chunk: string) => {
+  // setEncoding is refused by a socket that came from an HTTP server.
+  const decoder = new StringDecoder('utf8')
+  socket.on('data', (bytes: Buffer) => {
+    const chunk = decoder.write(bytes)
     let from = 0
     while (!socket.destroyed) {
       const end = chunk.indexOf('\n', from)

@@ -86,6 +86,8 @@ export async function startApi(context: Context, parts: ApiParts): Promise<Api> 
   const live = new LiveFeed({ store, sightings, link: parts.link, clock: context.monotonic, log })
   const routes = allRoutes({
     ...parts,
+    bootRooms: boot.rooms?.rooms,
+    ...(boot.rooms ? { checkToken: boot.rooms.rooms.checkToken } : {}),
     live,
     loaderRule: loaderRule(context, parts),
     apiCalls,

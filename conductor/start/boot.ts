@@ -8,6 +8,7 @@ import { shareIdentity } from '../boot/shared-identity.ts'
 import { bootKey } from '../boot/token.ts'
 import { BootUpdates } from '../boot/updates.ts'
 import { BootWatch } from '../boot/watch.ts'
+import { roomParts, type BootRooms } from './rooms.ts'
 import type { Context } from './context.ts'
 import type { Storage } from './storage.ts'
 
@@ -19,6 +20,8 @@ export interface Boot {
   readonly link: BootLink | undefined
   readonly updates: BootUpdates
   readonly watch: BootWatch
+  /** Absent: none are configured. */
+  readonly rooms: BootRooms | undefined
   /** Undefined without boot services. */
   readonly isDown: () => boolean | undefined
 }
@@ -29,10 +32,11 @@ const launchNothing = (): never => {
 
 export async function bootParts(
   context: Context,
-  { store, sightings, events }: Storage,
+  storage: Storage,
   launch: () => Launched = launchNothing,
 ): Promise<Boot> {
   const { config, clock, log, random } = context
+  const { store, sightings, events } = storage
   await shareIdentity({ data: config.data, random }, store.keepSecret)
   const identity = config.agent ? await agentIdentity(config.data) : undefined
   const tokenKey = await bootKey(join(config.data, 'boot.key'), random)
@@ -50,12 +54,20 @@ export async function bootParts(
         })
       : undefined
   const isDown = () => (link ? !link.connected : undefined)
-  return { identity, tokenKey, link, watch, updates: new BootUpdates(store, link, config.boot?.subnets), isDown }
+  const rooms = roomParts(context, storage, { identity, tokenKey, watch })
+  const updates = new BootUpdates(store, link, { subnets: config.boot?.subnets ?? [], rooms: rooms?.hub })
+  return { identity, tokenKey, link, watch, updates, rooms, isDown }
 }
 
-export async function startBootLink({ life }: Context, { store }: Storage, { link, updates }: Boot): Promise<void> {
+export async function startBootLink(
+  { life }: Context,
+  { store }: Storage,
+  { link, updates, rooms }: Boot,
+): Promise<void> {
   if (!link) return
   const orders = await Promise.all((await store.everyNode()).map(updates.ordersOf))
+  await rooms?.load()
+  for (const one of orders) await rooms?.hub.take(one)
   await life.add(
     'boot',
     () =>
@@ -65,4 +77,5 @@ export async function startBootLink({ life }: Context, { store }: Storage, { lin
       ),
     () => link.stop(),
   )
+  await rooms?.listen()
 }

@@ -204,6 +204,7 @@ export function provisioningParts(context: Context, parts: ProvisioningParts, pe
       tpmSeconds: config.limits.agents.tpmSeconds,
     },
     servedTo: servedBy(config, boot),
+    ...(boot.rooms ? { checkToken: boot.rooms.rooms.checkToken } : {}),
   })
 
   const onSystem = jumpWatch({ store, worker, sightings, log })

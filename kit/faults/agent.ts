@@ -7,6 +7,16 @@ export const AGENT_FAULTS = {
     description: 'the boot token is invalid',
     remedy: 'boot the node again through its conductor',
   },
+  'room.unknown': {
+    retry: false,
+    description: 'the conductor knows no boot room with this certificate',
+    remedy: 'give the room a bundle of its own: rackward room add, or rackward room renew',
+  },
+  'room.expired': {
+    retry: false,
+    description: 'the certificate of the boot room has expired',
+    remedy: 'write a new bundle (rackward room renew NAME) and start the room with it',
+  },
   'agent.session': {
     retry: false,
     description: 'the agent session is invalid',

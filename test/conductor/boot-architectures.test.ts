@@ -46,7 +46,7 @@ const configOf = (more: object = {}) =>
       rescueInitrd: '/x86/rescue',
       ...more,
     },
-  }) as Doors['config']
+  }) as unknown as Config & Doors['config']
 
 /** The firmware of a client asks for an address, and then its loader for what to boot. */
 function boots(client: Partial<BootClient>, more: object, arch?: number) {

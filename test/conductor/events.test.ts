@@ -227,6 +227,9 @@ test('the OpenAPI document names every route of /rackward/v1, with the schemas t
     '/rackward/v1/rack/secrets',
     '/rackward/v1/rollouts',
     '/rackward/v1/rollouts/{id}',
+    '/rackward/v1/rooms',
+    '/rackward/v1/rooms/{name}',
+    '/rackward/v1/rooms/{name}/certificate',
     '/rackward/v1/hooks',
     '/rackward/v1/hooks/{name}',
   ])
