@@ -74,7 +74,8 @@ export function listInstances(
   if (known.listing) return storeIntents(incident, known.listing, view)
   if (known.busy || view.nowMs - known.triedMs < LIST_EVERY_MS) return []
   const why = `fenced by Rackward: ${incident.proof?.says ?? ''}`
-  return [{ effects: [known.prepared ? { do: 'list', host } : { do: 'prepare', host, why, bootId }] }]
+  const systemUuid = view.cluster.members.get(host)?.value.systemUuid ?? null
+  return [{ effects: [known.prepared ? { do: 'list', host } : { do: 'prepare', host, why, bootId, systemUuid }] }]
 }
 
 function storeIntents(

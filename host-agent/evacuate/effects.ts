@@ -5,6 +5,7 @@ import { alertOf, type Alert } from '../cluster/decision.ts'
 import { isOver, type Intent } from '../protocol/records.ts'
 import { LEADER_COMMAND_MS } from '../protocol/timing.ts'
 import type {
+  Death,
   Inventory,
   Listing,
   MigrationRequest,
@@ -18,7 +19,7 @@ import type { DrainKnowledge, EvacuationKnowledge, RequestKnowledge } from './kn
 
 /** Of an incident. */
 export type EvacuationEffect =
-  | { readonly do: 'prepare'; readonly host: string; readonly why: string; readonly bootId: string | null }
+  | ({ readonly do: 'prepare'; readonly host: string } & Death)
   | { readonly do: 'list'; readonly host: string }
   | {
       readonly do: 'locate'
@@ -40,8 +41,7 @@ export type DrainEffect =
 export type DriverCall =
   | { readonly call: 'survey' }
   | { readonly call: 'list'; readonly host: string }
-  /** `bootId`: of the boot that died; null: nobody heard it. */
-  | { readonly call: 'prepare'; readonly host: string; readonly why: string; readonly bootId: string | null }
+  | ({ readonly call: 'prepare'; readonly host: string } & Death)
   | {
       readonly call: 'locate'
       readonly host: string
@@ -84,7 +84,7 @@ export function driverCallOf(
   switch (effect.do) {
     case 'prepare':
       return {
-        call: { call: 'prepare', host, why: effect.why, bootId: effect.bootId },
+        call: { call: 'prepare', host, why: effect.why, bootId: effect.bootId, systemUuid: effect.systemUuid },
         withinMs: LEADER_COMMAND_MS,
       }
     case 'list':

@@ -70,6 +70,8 @@ export interface Death {
   readonly why: string
   /** Of the boot that died; null: nobody heard it. */
   readonly bootId: string | null
+  /** SMBIOS UUID of the host's member; null: unknown. */
+  readonly systemUuid: string | null
 }
 
 /** Which instances of a dead host are looked for. */

@@ -19,7 +19,7 @@ export interface ClusterAccess {
 const NAMESPACE = '/api/v1/namespaces/default'
 const MERGE = { 'content-type': 'application/merge-patch+json' }
 const STRATEGIC = { 'content-type': 'application/strategic-merge-patch+json' }
-export const DEATH = { why: 'a test', bootId: 'b' }
+export const DEATH = { why: 'a test', bootId: 'b', systemUuid: null }
 export const signal = (): AbortSignal => AbortSignal.timeout(15_000)
 
 export class Cluster {

@@ -1,12 +1,15 @@
-/** The few routes of Kubernetes' API server that the driver and its tests use, in memory. */
+/** The few routes of Kubernetes' API server that the driver and its tests use, in memory. The driver may do what the
+ *  role in docs/examples/kubernetes-rbac.yaml allows. */
 import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { rightOf, rightsOfRole } from './rbac.ts'
 
 /* eslint-disable @typescript-eslint/no-explicit-any */
 type Doc = Record<string, any>
 
 export const TOKEN = 'a-token-of-the-fake'
+export const DRIVER_TOKEN = 'a-token-of-the-driver'
 const KINDS = ['nodes', 'pods', 'configmaps', 'volumeattachments', 'poddisruptionbudgets']
 const SUBS = ['status', 'eviction', 'binding']
 
@@ -22,6 +25,11 @@ export class FakeKubernetes {
   /** Path -> object. */
   readonly objects = new Map<string, Doc>()
   readonly requests: string[] = []
+  /** What the driver used of its rights. */
+  readonly used = new Set<string>()
+  readonly rights = rightsOfRole()
+  /** Changes an answer on its way to the driver. */
+  twist: (path: string, body: Doc) => unknown = (_, body) => body
   minor = '20+'
   /** So many further pages answer 410. */
   expired = 0
@@ -50,9 +58,15 @@ export class FakeKubernetes {
     let status = 200
     let body: unknown
     try {
-      if (request.headers.authorization !== `Bearer ${TOKEN}`) throw new Refusal(401, 'Unauthorized')
+      const isDriver = request.headers.authorization === `Bearer ${DRIVER_TOKEN}`
+      if (!isDriver && request.headers.authorization !== `Bearer ${TOKEN}`) throw new Refusal(401, 'Unauthorized')
+      const right = rightOf(request.method ?? '', url.pathname)
+      if (isDriver && !this.rights.has(right)) throw new Refusal(403, `rackward cannot ${right}`)
+      if (isDriver) this.used.add(right)
       const about = { method: request.method ?? '', url, body: text ? (JSON.parse(text) as Doc) : {} }
       body = this.answer({ ...about, type: request.headers['content-type'] ?? '' })
+      // A copy: what is stored stays as it is.
+      if (isDriver) body = this.twist(url.pathname, structuredClone(body) as Doc)
       if (request.method === 'POST') status = 201
     } catch (error) {
       if (!(error instanceof Refusal)) throw error

@@ -13,12 +13,12 @@ import { bytesOf } from '../../host-agent/adapters/instances/kubernetes-objects.
 import { MemoryMesh } from '../mesh/memory-world.ts'
 import { Cluster, DEATH, signal } from './cluster.ts'
 import { kubernetesConformance } from './conformance.ts'
-import { FakeKubernetes, TOKEN } from './fake-api.ts'
+import { DRIVER_TOKEN, FakeKubernetes, TOKEN } from './fake-api.ts'
 
 async function open() {
   const fake = new FakeKubernetes()
   const server = await fake.start()
-  const access = { server, ca: undefined, admin: TOKEN, token: TOKEN }
+  const access = { server, ca: undefined, admin: TOKEN, token: DRIVER_TOKEN }
   return { fake, access, cluster: new Cluster(access), stop: () => fake.stop() }
 }
 

@@ -193,8 +193,8 @@ export function novaConformance(
       const [first, second, third] = nova.hosts
       const [id] = (await nova.seed(first, 1)) as [string]
       await nova.kill(first)
-      await driver.prepare(first, { why: 'a test', bootId: null }, signal())
-      await driver.prepare(first, { why: 'a test', bootId: null }, signal())
+      await driver.prepare(first, { why: 'a test', bootId: null, systemUuid: null }, signal())
+      await driver.prepare(first, { why: 'a test', bootId: null, systemUuid: null }, signal())
       await nova.setEnabled(second, false)
       await nova.setEnabled(third, false)
       const order = { instance: id, source: first, target: null, token: 't', down: [] }

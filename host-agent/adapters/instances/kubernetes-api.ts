@@ -4,7 +4,7 @@
 import * as z from 'zod/mini'
 import { Fault } from '../../../kit/fault.ts'
 import type { Http, HttpResponse } from '../../../kit/http.ts'
-import { NodeShape, PodShape, type KubeNode, type Pod } from './kubernetes-objects.ts'
+import { NodeShape, ObjectName, PodShape, Uid, type KubeNode, type Pod } from './kubernetes-objects.ts'
 
 export interface KubernetesAccess {
   readonly server: string
@@ -17,6 +17,7 @@ export interface KubernetesAccess {
 
 const PAGE_SIZE = 500
 const MOST_PAGES = 400
+const MOST_ITEMS = PAGE_SIZE * MOST_PAGES
 const MOST_RESTARTS = 3
 /** A page of pods with long annotations. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -25,11 +26,14 @@ const STRATEGIC = 'application/strategic-merge-patch+json'
 
 const Page = z.object({
   metadata: z.optional(z.object({ continue: z.optional(z.string()) })),
-  items: z.array(z.unknown()),
+  // Null is how Go writes an empty list.
+  items: z.nullable(z.array(z.unknown())),
 })
-const Version = z.object({ major: z.string(), minor: z.string() })
+/** Some distributions write "20+". */
+const Digits = z.string().check(z.regex(/^\d{1,4}(?!\d)/))
+const Version = z.object({ major: Digits, minor: Digits })
 const AttachmentShape = z.object({
-  metadata: z.object({ name: z.string(), uid: z.string(), deletionTimestamp: z.optional(z.string()) }),
+  metadata: z.object({ name: ObjectName, uid: Uid, deletionTimestamp: z.optional(z.string()) }),
   spec: z.object({ nodeName: z.string() }),
 })
 
@@ -49,7 +53,6 @@ export interface At<T> {
 export class KubernetesApi {
   private readonly access: KubernetesAccess
   private readonly http: Http
-  private versionKnown: { readonly major: number; readonly minor: number } | undefined
 
   constructor(access: KubernetesAccess, http: Http) {
     this.access = { ...access, server: access.server.replace(/\/$/, '') }
@@ -79,11 +82,15 @@ export class KubernetesApi {
   }
 
   /** Of one node, of one namespace, or of all. */
-  pods(where: { readonly node?: string; readonly namespace?: string }, signal: AbortSignal): Promise<Pod[]> {
+  async pods(where: { readonly node?: string; readonly namespace?: string }, signal: AbortSignal): Promise<Pod[]> {
     const { node, namespace } = where
     const base = namespace === undefined ? '/api/v1/pods' : `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`
     const selector = node === undefined ? '' : `&fieldSelector=${encodeURIComponent(`spec.nodeName=${node}`)}`
-    return this.all(`${base}?limit=${PAGE_SIZE}${selector}`, PodShape, signal)
+    const pods = await this.all(`${base}?limit=${PAGE_SIZE}${selector}`, PodShape, signal)
+    // Something in between that drops the selector would name the pods of living nodes.
+    if (node !== undefined && pods.some(({ spec }) => spec.nodeName !== node))
+      throw new Fault('driver.failed', `Kubernetes listed pods of other nodes as those of ${node}`)
+    return pods
   }
 
   /** Removes the object at once: of a node that is proven dead alone. One that is gone, or made anew, is left. */
@@ -125,12 +132,11 @@ export class KubernetesApi {
     }
   }
 
+  /** Asked each time: a server is upgraded while arbiters run. */
   private async version(signal: AbortSignal): Promise<{ major: number; minor: number }> {
-    if (this.versionKnown) return this.versionKnown
     const answer = await this.ask({ method: 'GET', path: '/version' }, signal)
     const { major, minor } = parsed(Version, this.expect(answer, [200], 'the version'), 'the version')
-    // Some distributions write "20+".
-    return (this.versionKnown = { major: Number.parseInt(major, 10), minor: Number.parseInt(minor, 10) })
+    return { major: Number.parseInt(major, 10), minor: Number.parseInt(minor, 10) }
   }
 
   /** All pages. 410: the next page is of a time that the server has forgotten; from the beginning then. */
@@ -154,11 +160,12 @@ export class KubernetesApi {
       const answer = await this.ask({ method: 'GET', path: path + next }, signal)
       if (answer.status === 410) return undefined
       const list = parsed(Page, this.expect(answer, [200], what), what)
-      items.push(...list.items.map((item) => parsed(shape, item, what)))
+      for (const item of list.items ?? []) items.push(parsed(shape, item, what))
+      if (items.length > MOST_ITEMS) break
       if (!list.metadata?.continue) return items
       next = `&continue=${encodeURIComponent(list.metadata.continue)}`
     }
-    throw new Fault('driver.failed', `Kubernetes has more than ${MOST_PAGES * PAGE_SIZE} of ${what}`)
+    throw new Fault('driver.failed', `Kubernetes has more than ${MOST_ITEMS} of ${what}`)
   }
 
   private async ask({ method, path, body, type }: KubeAsk, signal: AbortSignal): Promise<HttpResponse> {

@@ -1,45 +1,63 @@
 /** Nodes and pods as Kubernetes describes them: what of a node's pods is moved, how a dead node is marked and taken
  *  back, and which new pod stands for which lost one. Pure. */
 import * as z from 'zod/mini'
-import type { Instance, Whereabouts } from '../../evacuate/instances.ts'
+import { sameUuid } from '../../fence/bmc-identity.ts'
+import type { Death, Instance, Whereabouts } from '../../evacuate/instances.ts'
 
 const Text = z.string().check(z.maxLength(32_768))
-const Name = z.string().check(z.minLength(1), z.maxLength(253))
-const Uid = z.string().check(z.regex(/^[A-Za-z0-9-]{1,63}$/))
-const Texts = z.optional(z.record(z.string(), Text))
+/** Of an object: it stands in paths, where ".." would be another path. */
+export const ObjectName = z.string().check(z.regex(/^[a-z0-9][a-z0-9.:-]{0,252}$/))
+const Word = z.string().check(z.minLength(1), z.maxLength(317))
+export const Uid = z.string().check(z.regex(/^[A-Za-z0-9-]{1,63}$/))
 const Condition = z.object({
-  type: Name,
-  status: Name,
+  type: Word,
+  status: Word,
   reason: z.optional(Text),
   message: z.optional(Text),
 })
 
+/** Annotations of a node. */
+const BOOT = 'rackward/boot'
+const SINCE = 'rackward/since'
+const WHY = 'rackward/why'
+const CORDONED = 'rackward/cordoned'
+/** Of a pod. */
+const MIRROR = 'kubernetes.io/config.mirror'
+
+// Other annotations may have any length, and are not kept.
+const NodeNotes = z.object({
+  [BOOT]: z.optional(Text),
+  [SINCE]: z.optional(Text),
+  [WHY]: z.optional(Text),
+  [CORDONED]: z.optional(Text),
+})
+
 export const NodeShape = z.object({
-  metadata: z.object({ name: Name, resourceVersion: Name, annotations: Texts }),
+  metadata: z.object({ name: ObjectName, resourceVersion: Word, annotations: z.optional(NodeNotes) }),
   spec: z.object({
     unschedulable: z.optional(z.boolean()),
-    taints: z.optional(z.array(z.looseObject({ key: Name, effect: Name }))),
+    taints: z.optional(z.array(z.looseObject({ key: Word, effect: Word }))),
   }),
   status: z.object({
     conditions: z.optional(z.array(Condition)),
-    nodeInfo: z.optional(z.object({ bootID: z.optional(Text) })),
+    nodeInfo: z.optional(z.object({ bootID: z.optional(Text), systemUUID: z.optional(Text) })),
   }),
 })
 export type KubeNode = z.infer<typeof NodeShape>
 
 export const PodShape = z.object({
   metadata: z.object({
-    name: Name,
-    namespace: Name,
+    name: ObjectName,
+    namespace: ObjectName,
     uid: Uid,
-    creationTimestamp: Name,
-    deletionTimestamp: z.optional(Name),
+    creationTimestamp: Word,
+    deletionTimestamp: z.optional(Word),
     deletionGracePeriodSeconds: z.optional(z.number()),
-    annotations: Texts,
-    ownerReferences: z.optional(z.array(z.object({ kind: Name, uid: Uid, controller: z.optional(z.boolean()) }))),
+    annotations: z.optional(z.object({ [MIRROR]: z.optional(z.string()) })),
+    ownerReferences: z.optional(z.array(z.object({ kind: Word, uid: Uid, controller: z.optional(z.boolean()) }))),
   }),
   spec: z.object({
-    nodeName: z.optional(Name),
+    nodeName: z.optional(Word),
     priority: z.optional(z.number()),
     volumes: z.optional(z.array(z.object({ persistentVolumeClaim: z.optional(z.object({})) }))),
     containers: z.array(
@@ -50,16 +68,11 @@ export const PodShape = z.object({
       }),
     ),
   }),
-  status: z.optional(z.object({ phase: z.optional(Name), conditions: z.optional(z.array(Condition)) })),
+  status: z.optional(z.object({ phase: z.optional(Word), conditions: z.optional(z.array(Condition)) })),
 })
 export type Pod = z.infer<typeof PodShape>
 
 export const OUT_OF_SERVICE = 'node.kubernetes.io/out-of-service'
-/** Annotations of a node. */
-const BOOT = 'rackward/boot'
-const SINCE = 'rackward/since'
-const WHY = 'rackward/why'
-const CORDONED = 'rackward/cordoned'
 
 /** The times in Kubernetes' objects are whole seconds, and of more than one clock where there are several servers. */
 const CLOCKS_MS = 2_000
@@ -78,7 +91,7 @@ const ownerOf = (instance: string): string | undefined => instance.split('.')[1]
 
 /** Pods that are moved: neither those that belong to the node itself nor those that are done. */
 export const isMoved = (pod: Pod): boolean =>
-  pod.metadata.annotations?.['kubernetes.io/config.mirror'] === undefined &&
+  pod.metadata.annotations?.[MIRROR] === undefined &&
   controllerOf(pod)?.kind !== 'DaemonSet' &&
   !['Succeeded', 'Failed'].includes(pod.status?.phase ?? '')
 
@@ -115,12 +128,31 @@ export interface NodeDeath {
   readonly nowMs: number
 }
 
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
 /** Why the node cannot be taken for the boot that died; undefined: it can. Its pods may run otherwise. */
-export function whyNotDead({ metadata, status }: KubeNode, bootId: string | null): string | undefined {
+export function whyNotDead(
+  { metadata, status }: KubeNode,
+  { bootId, systemUuid }: Pick<Death, 'bootId' | 'systemUuid'>,
+): string | undefined {
   const known = status.nodeInfo?.bootID
-  if (bootId === null) return 'the mesh never heard which boot died'
+  const machine = status.nodeInfo?.systemUUID ?? ''
+  if (!bootId) return 'the mesh never heard which boot died'
+  // Without SMBIOS a kubelet reports something else than a UUID.
+  if (systemUuid !== null && UUID.test(machine) && !sameUuid(machine, systemUuid))
+    return `the kubelet of ${metadata.name} runs on another machine (${machine}) than the one that was proven dead (${systemUuid})`
   if (known === bootId) return undefined
-  return `the kubelet of ${metadata.name} reported ${known ? 'another boot' : 'no boot'} than the one that was proven dead`
+  return known
+    ? `the kubelet of ${metadata.name} reported another boot than the one that was proven dead`
+    : `the kubelet of ${metadata.name} did not report its boot`
+}
+
+/** The same by the mark that `prepare` left, for what is done after it. */
+export function whyNotMarked(node: KubeNode): string | undefined {
+  const dead = node.metadata.annotations?.[BOOT]
+  return dead
+    ? whyNotDead(node, { bootId: dead, systemUuid: null })
+    : `${node.metadata.name} is not marked as dead any more`
 }
 
 /** What `prepare` asks for: a merge patch of the node; undefined: it is marked already. */

@@ -29,6 +29,7 @@ import {
   uidOf,
   whereaboutsOf,
   whyNotDead,
+  whyNotMarked,
   type KubeNode,
   type Pod,
 } from './kubernetes-objects.ts'
@@ -56,10 +57,15 @@ export class KubernetesDriver implements Driver {
   }
 
   async survey(signal: AbortSignal): Promise<Inventory> {
-    const instances: Record<string, Instance[]> = {}
-    for (const pod of await this.api.pods({}, signal))
-      if (pod.spec.nodeName !== undefined && isMoved(pod)) (instances[pod.spec.nodeName] ??= []).push(instanceOf(pod))
-    return { instances }
+    const instances = new Map<string, Instance[]>()
+    for (const pod of await this.api.pods({}, signal)) {
+      const { nodeName } = pod.spec
+      if (nodeName === undefined || !isMoved(pod)) continue
+      const there = instances.get(nodeName)
+      if (there) there.push(instanceOf(pod))
+      else instances.set(nodeName, [instanceOf(pod)])
+    }
+    return { instances: Object.fromEntries(instances) }
   }
 
   async list(host: string, signal: AbortSignal): Promise<Listing> {
@@ -67,16 +73,17 @@ export class KubernetesDriver implements Driver {
   }
 
   /** The taint first: the node controller writes the node when its status changes. */
-  async prepare(host: string, { why, bootId }: Death, signal: AbortSignal): Promise<void> {
+  async prepare(host: string, death: Death, signal: AbortSignal): Promise<void> {
+    const { why, bootId } = death
     const pods = await this.podsOf(host, signal)
     await this.change(host, signal, ({ value, nowMs }) => {
-      const refusal = whyNotDead(value, bootId)
+      const refusal = whyNotDead(value, death)
       if (refusal !== undefined) throw new Fault('driver.failed', `${refusal}: its pods are left as they are`)
       return markDead(value, pods, { bootId: bootId ?? '', why, nowMs })
     })
     const { value, nowMs } = await this.nodeOf(host, signal)
     const status = sayNotReady(value, { why, nowMs })
-    if (status && whyNotDead(value, bootId) === undefined) await this.api.patchStatus(host, status, signal)
+    if (status && whyNotDead(value, death) === undefined) await this.api.patchStatus(host, status, signal)
   }
 
   async locate(host: string, { instances, arrived }: Sought, signal: AbortSignal): Promise<Map<string, Whereabouts>> {
@@ -92,7 +99,7 @@ export class KubernetesDriver implements Driver {
   /** Looks at the node once more: a kubelet that came back meanwhile may run the pod. */
   async start({ instance, source }: MoveRequest, signal: AbortSignal): Promise<Started> {
     const { value } = await this.nodeOf(source, signal)
-    const refusal = whyNotDead(value, value.metadata.annotations?.['rackward/boot'] ?? null)
+    const refusal = whyNotMarked(value)
     if (refusal !== undefined) return { got: 'refused', why: refusal, final: false }
     const pod = await this.podOf(source, instance, signal)
     if (pod) {
@@ -100,7 +107,7 @@ export class KubernetesDriver implements Driver {
       const what = `the removal of ${pod.metadata.namespace}/${pod.metadata.name}`
       if (answer.status >= 500) throw new Fault('driver.lost', refusalOf(answer, what))
       if (!GONE.has(answer.status))
-        return { got: 'refused', why: refusalOf(answer, what), final: [401, 403].includes(answer.status) }
+        return { got: 'refused', why: refusalOf(answer, what), final: answer.status === 403 }
     }
     if (!pod || hasClaims(pod)) await this.api.detachVolumes(source, signal)
     return { got: 'accepted', ref: null }
