@@ -34,11 +34,24 @@ export interface AgentServiceParts extends OrderParts, ResultParts {
 const CLOCK_OFF_MS = 15 * 3_600_000
 const DAY_MS = 86_400_000
 const YEAR_DAYS = 365.25
+/** No PC is older: 70 to 99 may also be of the century before. */
+const FIRST_OTHER_YEAR = 2070
 
-function clockText(offMs: number): string {
+function offText(offMs: number): string {
   const days = Math.abs(offMs) / DAY_MS
   const span = days < YEAR_DAYS ? `${days.toFixed(1)} days` : `${(days / YEAR_DAYS).toFixed(1)} years`
   return `${span} ${offMs < 0 ? 'behind' : 'ahead'}`
+}
+
+/** What the clock shows stands beside it: clocks of PCs keep two digits of the year, and a kernel takes 87 for 2087. */
+export function clockText(clockMs: number, nowMs: number): string {
+  const shown = new Date(clockMs)
+  const off = offText(clockMs - nowMs)
+  // The agent may say any number.
+  if (Number.isNaN(shown.getTime())) return off
+  const isOther = shown.getUTCFullYear() >= FIRST_OTHER_YEAR && shown.getUTCFullYear() < 2100
+  const other = isOther ? `, or ${shown.getUTCFullYear() - 100} where it keeps two digits of the year` : ''
+  return `it shows ${shown.toISOString().slice(0, 16).replace('T', ' ')} UTC (${off}${other})`
 }
 
 const NO_SESSION = 'the session is not the one of the node’s present boot'
@@ -89,9 +102,9 @@ export class AgentService {
     live.agentAtMs = nowMs
     live.progress = null
     if (isAgain) sightings.sign(token.nodeUuid, 'agent-again', { atMs: nowMs, detail: '' })
-    const offMs = (request.clockMs ?? nowMs) - nowMs
-    if (Math.abs(offMs) > CLOCK_OFF_MS)
-      sightings.sign(token.nodeUuid, 'clock', { atMs: nowMs, detail: clockText(offMs) })
+    const { clockMs = nowMs } = request
+    if (Math.abs(clockMs - nowMs) > CLOCK_OFF_MS)
+      sightings.sign(token.nodeUuid, 'clock', { atMs: nowMs, detail: clockText(clockMs, nowMs) })
     if (sightings.note(token.nodeUuid, 'hello', { atMs: nowMs, detail: '' })) {
       await store.journal.add({
         atMs: nowMs,

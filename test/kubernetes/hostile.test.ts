@@ -1,4 +1,4 @@
-/** The Kubernetes driver and what a server should not answer: what is refused, what is borne, and which rights are used. */
+/** The Kubernetes driver and what a server should not answer: what is refused, what is borne, which rights are used. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { whyNotDead } from '../../host-agent/adapters/instances/kubernetes-objects.ts'
 import { Cluster, DEATH, signal, type Doc } from './cluster.ts'

@@ -1,4 +1,4 @@
-/** What docs/examples/kubernetes-rbac.yaml allows, as Kubernetes reads it: verbs on resources, and paths beside them. */
+/** What docs/examples/kubernetes-rbac.yaml allows: verbs on resources, and paths beside them. */
 import { readFileSync } from 'node:fs'
 import { parseAllDocuments } from 'yaml'
 

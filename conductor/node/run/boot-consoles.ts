@@ -27,7 +27,8 @@ const END_TIMEOUT_MS = 5_000
 const LOOK_MS = 2_000
 const AGAIN_MS = 3_000
 const TRIES = 5
-/** A session in which nothing was said for so long may show nothing of what is said: another one is opened. */
+/** A session in which nothing was said for so long may show nothing of what is said: another one is opened, which has
+ *  twice as long. Most servers that say nothing have no serial console at all, and sessions burden their BMC. */
 const SILENT_MS = 30_000
 /** What ipmitool says itself. */
 const BANNER = /^\[SOL Session operational/
@@ -98,19 +99,23 @@ export class BootConsoles {
     }
     await before
     // A BMC that is busy with the start of its server refuses the session, or ends it at once.
+    let silentMs = SILENT_MS
     for (let tries = 0; tries < TRIES && !signal.aborted && !boot.isOver(); tries += 1) {
-      const end = await this.follow(boot).catch((error: unknown) =>
+      const end = await this.follow(boot, silentMs).catch((error: unknown) =>
         isFault(error, 'node.unsupported') ? 'unsupported' : 'ended',
       )
       if (end === 'unsupported') return
       // It may be a server that says nothing for minutes.
-      if (end === 'silent') tries -= 1
+      if (end === 'silent') {
+        tries -= 1
+        silentMs *= 2
+      }
       if (tries + 1 < TRIES) await clock.sleep(AGAIN_MS, signal).catch(() => undefined)
     }
   }
 
   /** One session, until it has ended. */
-  private async follow(boot: BootRead): Promise<'ended' | 'silent'> {
+  private async follow(boot: BootRead, silentMs: number): Promise<'ended' | 'silent'> {
     const { node, signal, isOver } = boot
     const line = await this.open(boot)
     let ended = false
@@ -122,7 +127,7 @@ export class BootConsoles {
       isHeard ||= said.some((part) => !BANNER.test(part))
       this.take(boot, said)
     }
-    const silentAtMs = clock.now() + SILENT_MS
+    const silentAtMs = clock.now() + silentMs
     line.stdout.on('data', (bytes: Buffer) => {
       boot.readBytes += bytes.length
       hear(lines.take(bytes.toString('latin1')))
