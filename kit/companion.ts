@@ -3,7 +3,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import type { Server } from 'node:net'
-import { setPriority } from 'node:os'
+import { getPriority, setPriority } from 'node:os'
 
 export interface Companion {
   readonly pid: number | undefined
@@ -97,8 +97,8 @@ export function rootReadsAll(status: string): boolean {
 
 /** Everybody else goes first where a processor is wanted. Where the kernel groups processes by session
  *  (sched_autogroup), nice values count within one session alone, and a companion has its own: the group gives way as
- *  well. */
+ *  well. One that gives way more already stays so: it may not come back up without privileges. */
 export async function giveWay(niceness: number): Promise<void> {
-  setPriority(niceness)
+  if (getPriority() < niceness) setPriority(niceness)
   await writeFile('/proc/self/autogroup', String(niceness)).catch(() => undefined)
 }

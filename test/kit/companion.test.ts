@@ -5,10 +5,10 @@ import { join } from 'node:path'
 import { build } from 'esbuild'
 import { expect, onTestFinished, test } from 'vitest'
 import { until } from '../../kit/clock.ts'
-import { companion, rootReadsAll } from '../../kit/companion.ts'
+import { companion, rootReadsAll, withoutPrivileges } from '../../kit/companion.ts'
 import { ROOT } from '../lab/root.ts'
 
-test('a companion gives way as a whole: its nice value, and that of its session where sessions are weighed', async () => {
+async function childThatGivesWay(more: (argv: readonly string[]) => readonly string[] = (argv) => argv) {
   const dir = await mkdtemp(join(tmpdir(), 'rackward-companion-'))
   onTestFinished(() => rm(dir, { recursive: true }))
   const outfile = join(dir, 'child.mjs')
@@ -25,9 +25,15 @@ test('a companion gives way as a whole: its nice value, and that of its session 
     logLevel: 'error',
   })
   let isThere = false
-  const child = companion([process.execPath, outfile], { env: {}, onMessage: () => (isThere = true) })
+  const argv = more([process.execPath, outfile])
+  const child = companion(argv, { env: { PATH: '/usr/bin:/bin' }, onMessage: () => (isThere = true) })
   onTestFinished(() => child.end())
   await until(() => isThere, { what: 'the child', timeoutMs: 30_000 })
+  return child
+}
+
+test('a companion gives way as a whole: its nice value, and that of its session where sessions are weighed', async () => {
+  const child = await childThatGivesWay()
   expect(getPriority(child.pid)).toBe(7)
   const group = await readFile(`/proc/${child.pid}/autogroup`, 'utf8').catch(() => undefined)
   // The session is its own: nobody else gives way with it.
@@ -35,6 +41,12 @@ test('a companion gives way as a whole: its nice value, and that of its session 
     expect(group).toMatch(/ nice 7\n$/)
     expect(group).not.toBe(await readFile('/proc/self/autogroup', 'utf8'))
   }
+}, 60_000)
+
+test('one that gives way more already stays as it is, and needs no privilege for that', async () => {
+  const isRoot = process.getuid?.() === 0
+  const child = await childThatGivesWay((argv) => withoutPrivileges(['nice', '-n', '15', ...argv], isRoot))
+  expect(getPriority(child.pid)).toBeGreaterThanOrEqual(15)
 }, 60_000)
 
 test.each([

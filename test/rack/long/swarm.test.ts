@@ -30,6 +30,10 @@ beforeAll(async () => {
         memoryMb: 1024,
       }),
     )
+  // What nodes send to each other does not pass here. By an uplink without a limit the first one has it all before the
+  // third begins.
+  const shape = ['tbf', 'rate', '100mbit', 'burst', '256k', 'latency', '100ms']
+  await sh(bench.rack.in(['tc', 'qdisc', 'add', 'dev', 'rack0', 'root', ...shape]))
   await bench.conductor.start()
   const { api } = bench.conductor
   nodes = await Promise.all(servers.map(async (server) => ({ server, uuid: await enroll(api, server) })))
