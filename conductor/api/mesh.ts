@@ -1,5 +1,6 @@
 /** The mesh through the conductor: its arbiters' API passed on to the one that leads, and the BMC of a node for its
  *  fencing, through the one queue. */
+import type { Response } from 'express'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import type { Log } from '../../kit/log.ts'
@@ -100,12 +101,13 @@ export function meshRoutes(parts: MeshParts): DescribedRoute[] {
         if (command === 'off') mayFence(node)
         const target = bmcs.target(node)
         session.last += 1
-        const options = { priority: 'fence' as const, timeoutMs }
+        const signal = whileAsked(request.httpResponse)
         if (command === 'off') {
-          await fenceOff(parts, node, { user: request.actor.user, timeoutMs })
+          await fenceOff(parts, node, { user: request.actor.user, timeoutMs, signal })
           return { body: { session: session.last } }
         }
-        const { power, systemUuid } = await bmcQueue.run(target, options, (bmc, signal) => identifyBmc(bmc, signal))
+        const options = { priority: 'fence' as const, timeoutMs, signal }
+        const { power, systemUuid } = await bmcQueue.run(target, options, (bmc, broken) => identifyBmc(bmc, broken))
         return { body: { power, system_uuid: systemUuid, session: session.last } }
       },
     },
@@ -121,6 +123,15 @@ export function pathOf(path: string, params: Readonly<Record<string, string>>): 
       throw new Fault('input.invalid', `${name}: ${JSON.stringify(value)} is not a name`)
     return encodeURIComponent(value)
   })
+}
+
+/** Ends with the connection: an arbiter that gave up, or leads no more, takes it that nothing more is sent for it. */
+function whileAsked(response: Response): AbortSignal {
+  const abort = new AbortController()
+  const gone = () => abort.abort(new Fault('bmc.timeout', 'who asked for it has closed the connection'))
+  if (response.closed) gone()
+  response.once('close', gone)
+  return abort.signal
 }
 
 /** A node on its way somewhere is no dead host: the mesh was told, and this is the second line. */

@@ -1,4 +1,4 @@
-/** An upgrade one conductor at a time: the program of the last release that has PostgreSQL, and this one, work on one
+/** An upgrade one conductor at a time: an older program (test/golden/release), and this one, work on one
  *  database at the same time, and each goes on with what the other one leaves in the middle. */
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -55,7 +55,7 @@ const shared = (by: Victim, names: readonly string[]) =>
     everyMs: 200,
   })
 
-test('the last release and this one share the nodes of one database, and each goes on with what the other one began', async () => {
+test('an older program and this one share the nodes of one database, and each goes on with what the other one began', async () => {
   const old = await cluster.start('old', SLOW, program)
   const uuids: string[] = []
   for (let n = 0; n < NODES; n += 1) uuids.push(await create(old, { name: `n${n}`, driver: 'fake-hardware' }))

@@ -1,6 +1,7 @@
 /** What is done at a BMC stands in the record before the BMC hears of it; a fence goes on also where nothing can be
  *  recorded. */
 import { mkdtemp, rm } from 'node:fs/promises'
+import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
@@ -21,6 +22,9 @@ let store: Store
 let node = ''
 let power = 'on'
 let full = false
+/** Records are not written before it ends. */
+let slow: Promise<void> | undefined
+let waiting = 0
 /** What ipmitool was told, each with the events that stood in the database at that moment. */
 let records: { words: string; events: EventRecord[] }[] = []
 
@@ -38,6 +42,12 @@ const onDisk = (real: Store): Store => {
   return new Proxy(real, {
     get: (target, key) => {
       if (full && (key === 'putNode' || key === 'addNode')) return refuse
+      if (slow && key === 'putNode')
+        return async (...record: Parameters<Store['putNode']>) => {
+          waiting += 1
+          await slow
+          return target.putNode(...record)
+        }
       if (full && key === 'journal') return { ...target.journal, add: refuse }
       const value = Reflect.get(target, key) as unknown
       return typeof value === 'function' ? (value.bind(target) as unknown) : value
@@ -144,3 +154,46 @@ test('a full disk stops what can wait, and no fence', async () => {
   expect((await call('POST', `/rackward/v1/nodes/${node}/fence`, { act: 'off' })).status).toBe(200)
   expect(power).toBe('off')
 })
+
+/** `start` while no record can be written, which then goes on. */
+async function whileSlow(start: () => Promise<void>): Promise<void> {
+  power = 'on'
+  waiting = 0
+  const sinceMs = Date.now()
+  let goOn = () => {}
+  slow = new Promise<void>((resolve) => (goOn = resolve))
+  try {
+    await start()
+  } finally {
+    slow = undefined
+    goOn()
+  }
+  await until(async () => ((await store.node(node))?.lastFault?.atMs ?? 0) >= sinceMs, {
+    what: 'the end of the fence',
+    timeoutMs: 20_000,
+  })
+  expect(during('power off')).toBeUndefined()
+}
+
+test('the time of a fence runs while its record is written: nothing is sent after it', () =>
+  whileSlow(async () => {
+    const answer = await call('POST', `/rackward/v1/nodes/${node}/fence`, { act: 'off', timeout_ms: 300 })
+    expect(answer.status).toBeGreaterThanOrEqual(500)
+    expect(during('power off')).toBeUndefined()
+  }))
+
+test('a fence whose arbiter gave up is not sent', () =>
+  whileSlow(async () => {
+    const asked = request(`${own.addresses[0]}/rackward/v1/nodes/${node}/fence`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+    })
+    asked.on('error', () => undefined)
+    const closed = new Promise((resolve) => asked.once('close', resolve))
+    asked.end(JSON.stringify({ act: 'off', timeout_ms: 30_000 }))
+    await until(() => waiting > 0, { what: 'the record of the fence', timeoutMs: 20_000, everyMs: 5 })
+    asked.destroy()
+    await closed
+    // Answered after the server has seen that end.
+    for (let n = 0; n < 3; n += 1) expect((await call('GET', '/healthz')).status).toBe(200)
+  }))

@@ -49,11 +49,18 @@ test('the owner of that node is killed, each of its nodes is followed to the end
     kill: async (name: string) => void acts.push(`kill ${name}`),
     startAgain: async (name: string) => void acts.push(`start ${name}`),
   }
-  const over = await handOver({ api: api as never, machines, say: () => undefined })
+  const over = await handOver({ api: api as never, machines, say: () => undefined, areOver: () => false })
   expect(acts).toEqual(['kill conductor-1', 'start conductor-1'])
   expect(over).toMatchObject({ killed: 'conductor-1', hadAddress: true, server: 'a', written: 0.5 })
   expect(over.nodes.map(({ name, owner }) => `${name} ${owner}`)).toEqual(['a conductor-2', 'b conductor-2'])
   expect(handOverText(over)).toMatch(/conductor-1 was killed when 50 % of the image of a was written; the address/)
+})
+
+test('where every server ended before an image was seen, it does not wait for one', async () => {
+  const api = { ok: async () => ({ nodes: [node('a', 1, { provision_state: 'deploy failed' })] }) }
+  const machines = { holder: 'conductor-1', kill: () => Promise.reject(new Error('kill')), startAgain: async () => {} }
+  const over = handOver({ api: api as never, machines, say: () => undefined, areOver: () => true })
+  await expect(over).rejects.toThrow('no conductor was killed')
 })
 
 test('the configuration of one of several conductors is one that the conductor takes', () => {

@@ -27,6 +27,8 @@ import { openDoor } from './web-door.ts'
 
 /** Of the listener where BMCs fetch the boot ISO. */
 const MEDIA_PORT = 8081
+/** For each state of a server, where PostgreSQL and several conductors share the machine with it. */
+const SHARED_MS = 60 * 60_000
 const GIB = 1024 ** 3
 
 /** Firmware, cards and disks differ, so that a rack of three tries most of what real racks have. */
@@ -165,13 +167,14 @@ async function work(rack: Rack, args: LabArgs, made: Made): Promise<{ results: R
           seen: seen.get(server.name) as Seen,
           ...hostOf(hosts, server),
           ...(args.boot === 'media' ? { fixedIp: fixedAddress(index) } : {}),
-          ...(machines ? { address: fixedAddress(index) } : {}),
+          ...(machines ? { address: fixedAddress(index), timeoutMs: SHARED_MS } : {}),
         }),
       ),
     )
     if (!machines) return { results: await travels }
-    // Whoever fails first ends both.
-    const [results, over] = await Promise.all([travels, handOver({ api, machines, say })])
+    let areOver = false
+    void travels.then(() => (areOver = true))
+    const [results, over] = await Promise.all([travels, handOver({ api, machines, say, areOver: () => areOver })])
     return { results, over }
   } finally {
     stopShowing()

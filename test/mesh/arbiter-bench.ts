@@ -8,7 +8,7 @@ import type { Entry } from '../../host-agent/cluster/store.ts'
 import { AgentConfig } from '../../host-agent/config.ts'
 import { PLANES, type Heartbeat } from '../../host-agent/protocol/heartbeat.ts'
 import { KEYS } from '../../host-agent/protocol/records.ts'
-import { monotonicClock, systemClock } from '../../kit/clock.ts'
+import { monotonicClock, systemClock, type Clock } from '../../kit/clock.ts'
 import type { Consul } from '../../kit/consul.ts'
 import { silentLog } from '../../kit/log.ts'
 
@@ -44,10 +44,12 @@ interface ServedBy {
   readonly cas?: Consul['cas']
   /** What it told people. */
   readonly notices?: readonly (Alert & { at: string })[]
+  /** By which its pages tell how long ago something was; absent: the real one. */
+  readonly clock?: Clock
 }
 
 /** Its API, without authentication, on a port of its own. */
-export function serveArbiter(core: Arbiter, { api, leader, cas, notices = [] }: ServedBy) {
+export function serveArbiter(core: Arbiter, { api, leader, cas, notices = [], clock = monotonicClock }: ServedBy) {
   const consul: Partial<Consul> = {
     get: async (key) =>
       key === KEYS.leader ? { key, value: leader, session: 's', index: 1, lockIndex: 1 } : undefined,
@@ -60,7 +62,7 @@ export function serveArbiter(core: Arbiter, { api, leader, cas, notices = [] }: 
     consul: { tokenFile: '/t' },
     api: { listen: [{ address: '127.0.0.1', port: 0 }], url: 'http://127.0.0.1:1', auth: { strategy: 'noauth' } },
   })
-  const parts = { core, api, consul: consul as Consul, clock: monotonicClock, log: silentLog }
+  const parts = { core, api, consul: consul as Consul, clock, log: silentLog }
   return startMeshApi(config, { ...parts, pages: () => notices })
 }
 

@@ -21,13 +21,14 @@ vi.mock('../../host-agent/verdict/assess.ts', async (original) => {
 const HOSTS = 1_000
 const SILENT = 20
 const names = Array.from({ length: HOSTS }, (_, i) => `h${i}`)
-const clock = monotonicClock
 let core: Arbiter
 let base = ''
 let stop: () => Promise<void>
 const ticks: number[] = []
 /** When everybody was heard, and when the hosts are judged: a machine that is busy in between makes nobody silent. */
 let nowMs = 0
+/** Stands still between them: pages tell the ages as of then. */
+const clock = { ...monotonicClock, now: () => nowMs }
 
 function timed<T>(act: () => T): { tookMs: number; got: T } {
   const sinceMs = performance.now()
@@ -47,13 +48,13 @@ beforeAll(async () => {
   }))
   entries.push({ key: KEYS.policy, value: { ...FIRST_POLICY, why: 'a test' }, index: 1 })
   core = makeArbiter(() => ({ entries, index: 5_000 }))
-  const api = await serveArbiter(core, { api: 'http://a1', leader: { name: 'a2', api: 'http://a2' } })
+  const api = await serveArbiter(core, { api: 'http://a1', leader: { name: 'a2', api: 'http://a2' }, clock })
   base = api.addresses[0] as string
   stop = () => api.stop()
 })
 afterAll(() => stop())
 beforeEach(() => {
-  nowMs = clock.now()
+  nowMs = monotonicClock.now()
   core.onLease({ epoch: 7, endsMs: nowMs + 600_000, storeOkMs: nowMs }, nowMs)
   everybodySpeaks(core, { speakers: [...names.slice(SILENT), ...ARBITERS], seq: Math.round(nowMs * 1_000), nowMs })
   core.tick(nowMs)
@@ -139,7 +140,7 @@ test('an arbiter that does not lead tells what it found itself, and remembers no
 
 test('the registry is made and sent when it changed: else a conductor hears that it holds', async () => {
   const made = vi.spyOn(core.cluster.bmcs, 'has')
-  const link = await MeshLink.open({ arbiters: [base] }, clock)
+  const link = await MeshLink.open({ arbiters: [base] }, monotonicClock)
   const first = await link.registry()
   expect(first.hosts).toHaveLength(HOSTS)
   const times = made.mock.calls.length

@@ -30,9 +30,13 @@ export interface VictimOptions {
   readonly program?: string
   /** Limit of open files (RLIMIT_NOFILE). */
   readonly descriptors?: number
+  /** How long it may take until it answers: a minute by default. */
+  readonly startsMs?: number
 }
 
 const BCRYPT_ROUNDS = 4
+/** On a machine whose cores are busy with other things. */
+const START_MS = 60_000
 
 export class Victim {
   readonly dir: string
@@ -69,11 +73,19 @@ export class Victim {
     }
     await writeFile(join(dir, 'conductor.yaml'), stringify(config))
     const victim = new Victim(dir, `http://${address}:${port}`, options)
-    await victim.restart()
-    return victim
+    try {
+      await victim.restart()
+      return victim
+    } catch (error) {
+      // Nobody has it yet who could remove it.
+      await victim.end('SIGKILL')
+      await victim.remove()
+      throw error
+    }
   }
 
-  /** Starts the process (again) on the same data, and waits until it answers. Rejects when it ends instead. */
+  /** Starts the process (again) on the same data, and waits until it answers. Rejects when it ends instead, or does not
+   *  answer in time. */
   async restart(otherwise: Pick<VictimOptions, 'descriptors'> = {}): Promise<void> {
     const { namespace, descriptors, env, program: main = RACKWARD_MAIN } = { ...this.options, ...otherwise }
     const argv = [
@@ -97,7 +109,7 @@ export class Victim {
         if (!this.alive) throw new Error(`the conductor ended at once:\n${(await this.log()).slice(-2000)}`)
         return this.healthy()
       },
-      { what: 'the conductor to answer', timeoutMs: 30_000, everyMs: 50 },
+      { what: 'the conductor to answer', timeoutMs: this.options.startsMs ?? START_MS, everyMs: 50 },
     )
   }
 

@@ -19,13 +19,18 @@ export interface FenceParts {
 /** A record that takes longer does not hold up a fence. */
 const RECORD_MS = 1_000
 
+export interface FenceAsked {
+  readonly user: string
+  /** From the asking, the record included. Who asked counts on it that nothing is sent later. */
+  readonly timeoutMs: number
+  /** Ends when who asked is gone. */
+  readonly signal: AbortSignal
+}
+
 /** Resolves when the BMC took the command; that the node is off is proven by who reads it back. Throws bmc.* faults. */
-export async function fenceOff(
-  parts: FenceParts,
-  node: NodeRecord,
-  by: { user: string; timeoutMs: number },
-): Promise<void> {
+export async function fenceOff(parts: FenceParts, node: NodeRecord, by: FenceAsked): Promise<void> {
   const { bmcQueue, bmcs, clock } = parts
+  const endMs = clock.now() + by.timeoutMs
   const { bmcTask } = node.workflow
   // An "off" in the middle of an update may destroy the BMC, and would not be obeyed anyway.
   if (bmcTask?.hush)
@@ -47,9 +52,11 @@ export async function fenceOff(
     ],
   }))
   try {
-    await bmcQueue.run(target, { priority: 'fence', timeoutMs: by.timeoutMs }, (bmc, signal) =>
-      bmc.setPower('off', signal),
-    )
+    // Not more than it was given, should the clock be set back meanwhile.
+    const timeoutMs = Math.min(by.timeoutMs, endMs - clock.now())
+    if (timeoutMs <= 0) throw new Fault('bmc.timeout', 'the time of the fence was over before it could be recorded')
+    const options = { priority: 'fence' as const, timeoutMs, signal: by.signal }
+    await bmcQueue.run(target, options, (bmc, signal) => bmc.setPower('off', signal))
   } catch (error) {
     const fault = asFault(error, 'bmc.refused')
     await record(parts, node, (now) => ({

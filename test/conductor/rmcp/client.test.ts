@@ -160,7 +160,8 @@ describe('polls', () => {
     const again = Promise.allSettled(dead.map((server) => client(server, {}, native).poll(signal)))
     let isOver = false
     void again.then(() => (isOver = true))
-    for (let n = 0; n < 20; n += 1) expect(await client(alive, {}, native).poll(signal)).toBe('off')
+    // One is enough: behind the others it would have come when they are over.
+    expect(await client(alive, {}, native).poll(signal)).toBe('off')
     expect(isOver).toBe(false)
     await again
     // They come back as soon as they answer.

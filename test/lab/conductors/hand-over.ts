@@ -9,9 +9,9 @@ const TO = 0.9
 /** Less is no image. */
 const MIN_BYTES = 1_000_000
 const LOOK_MS = 200
-const FOUND_MS = 40 * 60_000
+const FOUND_MS = 3 * 60 * 60_000
 const OWNED_MS = 60_000
-const ENDS_MS = 20 * 60_000
+const ENDS_MS = 60 * 60_000
 
 export interface NodeSeen {
   readonly name: string
@@ -49,6 +49,8 @@ export interface HandOverParts {
     startAgain(name: string): Promise<void>
   }
   readonly say: (line: string) => void
+  /** Every server has come to its end, or failed: no image will be written any more. */
+  readonly areOver: () => boolean
 }
 
 /** A node whose image is being written, and its owner known. */
@@ -63,9 +65,14 @@ export function inTheMiddle(nodes: readonly NodeSeen[]): { node: NodeSeen; writt
   return undefined
 }
 
-export async function handOver({ api, machines, say }: HandOverParts): Promise<HandOver> {
+export async function handOver({ api, machines, say, areOver }: HandOverParts): Promise<HandOver> {
   const nodes = async () => (await api.ok('GET', '/v1/nodes/detail')).nodes as NodeSeen[]
-  const { node, written } = await until(async () => inTheMiddle(await nodes()), {
+  const look = async () => {
+    const found = inTheMiddle(await nodes())
+    if (!found && areOver()) throw new Error('no conductor was killed: every server has ended, or failed, before')
+    return found
+  }
+  const { node, written } = await until(look, {
     what: 'an image that is being written',
     timeoutMs: FOUND_MS,
     everyMs: LOOK_MS,
