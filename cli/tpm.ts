@@ -1,9 +1,10 @@
-/** `rackward node tpm NODE [--accept]`: what the TPM of a node proved of its last boot. */
+/** `rackward node tpm NODE [--accept [FINGERPRINT]]`: what the TPM of a node proved of its last boot. */
 import { connect, enc, type Common } from './nodes.ts'
 import { formatOf, said, show } from './show.ts'
 
 interface TpmOptions extends Common {
-  readonly accept?: boolean
+  /** The fingerprint that was compared; true: whichever proved the last boot. */
+  readonly accept?: boolean | string
 }
 
 interface TpmView {
@@ -27,7 +28,9 @@ export async function tpm(ident: string, options: TpmOptions): Promise<void> {
   const format = formatOf(options.output)
   const api = await connect(options)
   const path = `/rackward/v1/nodes/${enc(ident)}/tpm`
-  const view = (await (options.accept ? api.ask('POST', `${path}/accept`, {}) : api.ask('GET', path))) as TpmView
+  const { accept } = options
+  const body = typeof accept === 'string' ? { ek: accept } : {}
+  const view = (await (accept ? api.ask('POST', `${path}/accept`, body) : api.ask('GET', path))) as TpmView
   await show(view, format, () => textOf(ident, view))
 }
 

@@ -146,7 +146,8 @@ export const getJson = async <T>(path: string): Promise<T> => (await (await ask(
 export interface Change {
   readonly method: 'PUT' | 'POST' | 'PATCH' | 'DELETE'
   readonly path: string
-  readonly body: unknown
+  /** Undefined: none. */
+  readonly body?: unknown
   /** The name that the user typed for what the mesh protects. */
   readonly confirm?: string | undefined
 }
@@ -158,7 +159,7 @@ export async function send({ method, path, body, confirm }: Change, csrf: string
     ...(csrf === null ? {} : { 'X-Rackward-CSRF': csrf }),
     ...(confirm ? { 'X-Rackward-Confirm': confirm } : {}),
   }
-  const hasBody = method !== 'DELETE'
+  const hasBody = body !== undefined
   await ask(path, { method, headers, ...(hasBody ? { body: JSON.stringify(body) } : {}) })
 }
 

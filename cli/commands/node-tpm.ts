@@ -8,5 +8,8 @@ export const tpmCommand = (node: Command): void =>
       .command('tpm')
       .argument('<node>', 'name or UUID')
       .description('its TPM, and what it proved of the last boot')
-      .option('--accept', 'take the other TPM that proved the last boot for its own, after a repair'),
+      .option(
+        '--accept [fingerprint]',
+        'take the other TPM that proved the last boot for its own, after a repair; only this one',
+      ),
   ).action(async (ident: string, options) => (await import('../tpm.ts')).tpm(ident, options))

@@ -81,6 +81,7 @@ export function meshRoutes(parts: MeshParts): DescribedRoute[] {
         any: method === 'get',
         onBehalfOf: request.actor.user,
       })
+      if (method === 'put') mustKnowHolds(request, answer)
       return { status: answer.status, body: answer.body }
     },
   }))
@@ -112,6 +113,19 @@ export function meshRoutes(parts: MeshParts): DescribedRoute[] {
       },
     },
   ]
+}
+
+/** An arbiter of version 0.2 ends whatever hold there is. Throws `object.conflict` when it was to leave one. */
+function mustKnowHolds(
+  { body, params }: Pick<ApiRequest, 'body' | 'params'>,
+  answer: { readonly status: number; readonly body: unknown },
+): void {
+  const isWanted = (body as { unless_held?: unknown } | undefined)?.unless_held === true
+  if (!isWanted || answer.status !== 400 || !JSON.stringify(answer.body).includes('unless_held')) return
+  throw new Fault(
+    'object.conflict',
+    `the arbiter that leads is of an older version: it would end any hold that ${params.host} has, so look first (rackward mesh explain ${params.host})`,
+  )
 }
 
 /** The path with its parameters filled in. Throws `input.invalid` for a parameter that is no name but leads to another

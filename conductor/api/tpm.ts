@@ -7,7 +7,7 @@ import type { NodeRecord } from '../node/record.ts'
 import type { Worker } from '../node/run/worker.ts'
 import type { TpmProof } from '../node/tpm-record.ts'
 import { mustOwn } from './access.ts'
-import { z } from './node-input.ts'
+import { checkInput, z } from './node-input.ts'
 import { nodeOf } from './nodes/routes.ts'
 import type { DescribedRoute, RouteParts } from './route.ts'
 
@@ -43,6 +43,10 @@ export const TpmView = z.object({
     .describe('of the last boot of the ramdisk'),
 })
 type TpmView = z.infer<typeof TpmView>
+
+export const TpmAcceptance = z.strictObject({
+  ek: z.string().max(128).optional().describe('the one that was compared: no other is accepted'),
+})
 
 function proofView(proof: TpmProof, node: NodeRecord): NonNullable<TpmView['proof']> {
   const { code } = proof
@@ -85,14 +89,16 @@ export const tpmRoutes = (parts: TpmRouteParts): DescribedRoute[] => [
     method: 'post',
     path: '/rackward/v1/nodes/:ident/tpm/accept',
     role: 'admin',
+    body: TpmAcceptance,
     answer: TpmView,
     summary: 'takes the other TPM that proved the last boot for the one of the node, after a repair',
     async handle(request) {
       const found = await nodeOf(parts, request)
       mustOwn(request.actor, found, 'tpm')
+      const { ek } = checkInput(TpmAcceptance, request.body ?? {})
       const atMs = parts.clock.now()
       const after = await parts.worker.change(found.uuid, (node) => {
-        const tpm = withAccepted(node.tpm, atMs)
+        const tpm = withAccepted(node.tpm, atMs, ek)
         const detail = { accepted: tpm.ek, before: node.tpm?.ek ?? null, user: request.actor.user }
         return { node: { ...node, tpm }, moves: [], events: [{ atMs, nodeUuid: node.uuid, kind: 'tpm', detail }] }
       })

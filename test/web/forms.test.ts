@@ -172,6 +172,25 @@ test('the checksum of another image goes with it; with the same image it stays',
   await page.context().close()
 })
 
+test('the image that the form shows is deployed, whatever was set meanwhile', async () => {
+  await brought('raced', [MANAGEABLE, ['provide', 'available']])
+  const set = (name: string, value: string) =>
+    bench.call('PATCH', '/v1/nodes/raced', [{ op: 'add', path: `/instance_info/${name}`, value }])
+  await set('image_source', 'debian-12')
+  const { page } = await bench.page()
+  await bench.logIn(page, 'anna', '/ui/nodes/raced')
+  const deploy = await ask(page, 'Deploy')
+  await deploy.getByLabel('Image', { exact: true }).fill('debian-12')
+  await deploy.getByLabel('Name', { exact: true }).fill('raced')
+  // The page does not hear of it in time.
+  await page.route('**/acts', (route) => route.abort())
+  await set('image_source', 'debian-9')
+  await deploy.getByRole('button', { name: 'Deploy', exact: true }).click()
+  await page.locator('.state').getByText('active').waitFor()
+  expect((await bench.call('GET', '/v1/nodes/raced')).body.instance_info.image_source).toBe('debian-12')
+  await page.context().close()
+})
+
 test('several steps are sent in their order', async () => {
   await brought('steps', [MANAGEABLE])
   const { page } = await bench.page()

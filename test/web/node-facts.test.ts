@@ -71,6 +71,15 @@ test('the TPM: what it is for, what it proved or why not, and another one is acc
   await ask.getByRole('button', { name: 'Accept' }).click()
   await ask.getByRole('alert').waitFor()
   await ask.getByLabel('Name').fill('safe')
+  // No other one is accepted than the one that the question shows.
+  await change('safe', { tpm: { ek: 'aa'.repeat(32), sinceMs: 1_000, proof: { ...FAILED, ek: 'dd'.repeat(32) } } })
+  await ask.getByRole('button', { name: 'Accept' }).click()
+  await ask
+    .getByRole('alert')
+    .getByText(`booted with the TPM ${'dd'.repeat(32)} since`)
+    .waitFor()
+  expect(await ask.getByText('ee'.repeat(32)).count()).toBeGreaterThan(0)
+  await change('safe', { tpm: { ek: 'aa'.repeat(32), sinceMs: 1_000, proof: FAILED } })
   await ask.getByRole('button', { name: 'Accept' }).click()
   await tpm.getByText('● proved').waitFor()
   expect((await bench.call('GET', '/rackward/v1/nodes/safe/tpm')).body.ek).toBe('ee'.repeat(32))

@@ -29,9 +29,7 @@ export function Links() {
       made.value = await makeLink(Number(new FormData(form).get('hours')), me.value?.csrf ?? null)
     })
   const end = (id: string) =>
-    attempt(() =>
-      send({ method: 'DELETE', path: `${LINKS}/${encodeURIComponent(id)}`, body: {} }, me.value?.csrf ?? null),
-    )
+    attempt(() => send({ method: 'DELETE', path: `${LINKS}/${encodeURIComponent(id)}` }, me.value?.csrf ?? null))
   return (
     <>
       <div class="bar">

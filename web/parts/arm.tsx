@@ -49,13 +49,14 @@ export function ArmActs({ mesh }: { readonly mesh: ToldMesh }) {
           act={async (data) => {
             const reason = textOf(data, 'reason')
             if (reason === '') throw new FieldError('reason', 'Reason: give one; it is kept with the change')
-            const body = { ...wish.body, reason }
+            // Arbiters of version 0.2 know a reason as `why` alone, and are disarmed before they are upgraded.
+            const body = { ...wish.body, why: reason }
             await send({ method: 'PUT', path: `${MESH}/policy`, body }, me.value?.csrf ?? null)
           }}
           onClose={() => (asked.value = null)}
         >
           <p class={wish.body.armed ? '' : 'warning'}>{wish.says}</p>
-          <Field name="reason" label="Reason" api="reason" hint="It is kept with the change, and shown to all." />
+          <Field name="reason" label="Reason" api="why" hint="It is kept with the change, and shown to all." />
           <p class="muted cli">
             <code>{wish.cli}</code>
           </p>

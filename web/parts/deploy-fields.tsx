@@ -165,8 +165,9 @@ export function deployChanges(act: Act, data: FormData, list: Acts): Change[] {
   const image = textOf(data, 'image')
   if (image === '') throw new FieldError('image', 'Image: name an image of the store, or a URL')
   const digest = digestOf(textOf(data, 'checksum'))
+  // The image always: another one may have been set since the form was opened.
   const wanted = [
-    ['image_source', image, list.image_source ?? ''],
+    ['image_source', image, ''],
     ['image_os_hash_value', digest, ''],
     ['reboot', textOf(data, 'reboot'), list.reboot ?? ''],
   ] as const

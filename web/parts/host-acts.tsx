@@ -3,7 +3,7 @@ import { useSignal } from '@preact/signals'
 import { send, type Change } from '../api.ts'
 import { nowMs } from '../browser.ts'
 import { clockTime } from '../format.ts'
-import { hostPath, type HostAccount } from '../mesh-api.ts'
+import { hostPath, type Hold, type HostAccount } from '../mesh-api.ts'
 import { me } from '../state.ts'
 import { Ask, Choice, Field, FieldError, mustType, textOf } from './dialog.tsx'
 
@@ -72,21 +72,23 @@ const TIMES = [
   ['86400', 'a day'],
 ] as const
 
-/** Throws `FieldError`. A hold that came meanwhile stays. */
-function changeOf(kind: Kind, data: FormData, host: string): Change {
+/** Throws `FieldError`. A hold that came meanwhile stays: it is neither replaced nor ended. */
+function changeOf(kind: Kind, data: FormData, { host, ends }: { host: string; ends: Hold | null }): Change {
   const path = hostPath(host)
   const reason = textOf(data, 'reason')
   if (TYPED[kind] !== undefined) mustType(data, host, TYPED[kind])
-  if (kind === 'release') return { method: 'DELETE', path: `${path}/hold`, body: {} }
+  if (kind === 'release') return { method: 'DELETE', path: `${path}/hold`, body: { reason: ends?.reason } }
   if (kind === 'fence') return { method: 'POST', path: `${path}/fence`, body: { host } }
-  if (kind === 'remove') return { method: 'DELETE', path, body: {} }
+  if (kind === 'remove') return { method: 'DELETE', path }
   if (reason === '') throw new FieldError('reason', 'Reason: give one; others read it before they act on the host')
   const seconds = textOf(data, 'seconds') === '' ? null : Number(textOf(data, 'seconds'))
-  return { method: 'PUT', path: `${path}/hold`, body: { kind, reason, seconds, unless_held: true } }
+  return { method: 'PUT', path: `${path}/hold`, body: { kind, why: reason, seconds, unless_held: true } }
 }
 
 export function HostActs({ host, onDone }: { readonly host: HostAccount; readonly onDone: () => void }) {
   const asked = useSignal<HostAct | null>(null)
+  /** The hold that was there when the question was asked. */
+  const ends = useSignal<Hold | null>(null)
   const done = useSignal('')
   const user = me.value
   const found = ACTS.filter(({ fits, role }) => fits(host) && (role === 'operator' || user?.role === 'admin'))
@@ -104,7 +106,10 @@ export function HostActs({ host, onDone }: { readonly host: HostAccount; readonl
             key={one.kind}
             class={one.kind === 'fence' ? 'erases' : ''}
             title={one.description}
-            onClick={() => (asked.value = one)}
+            onClick={() => {
+              asked.value = one
+              ends.value = one.kind === 'release' ? host.hold : null
+            }}
           >
             {one.label}
           </button>
@@ -116,7 +121,7 @@ export function HostActs({ host, onDone }: { readonly host: HostAccount; readonl
           title={`${act.label}: ${host.name}`}
           verb={act.label}
           danger={isTyped}
-          act={(data) => send(changeOf(act.kind, data, host.name), user.csrf)}
+          act={(data) => send(changeOf(act.kind, data, { host: host.name, ends: ends.value }), user.csrf)}
           onClose={(wasDone) => {
             asked.value = null
             if (!wasDone) return
@@ -125,8 +130,14 @@ export function HostActs({ host, onDone }: { readonly host: HostAccount; readonl
           }}
         >
           <p class={isTyped ? 'warning' : ''}>{act.description}</p>
+          {ends.value && (
+            <p class={ends.value.kind === 'deploying' ? 'warning' : ''}>
+              It is held by {ends.value.requested_by} ({ends.value.kind}): {ends.value.reason}
+              {ends.value.kind === 'deploying' && '. Fencing would interrupt this.'}
+            </p>
+          )}
           {isHold && (
-            <Field name="reason" label="Reason" api="reason" hint="Others read it before they act on the host." />
+            <Field name="reason" label="Reason" api="why" hint="Others read it before they act on the host." />
           )}
           {act.kind === 'maintenance' && <Choice name="seconds" label="For" choices={TIMES} />}
           {isTyped && <Field name="confirm" label="Name" hint={`Type ${host.name} to confirm.`} />}

@@ -41,7 +41,8 @@ function useTpm(uuid: string, again: number): TpmView | undefined {
 
 export function Tpm({ uuid, name }: { readonly uuid: string; readonly name: string }) {
   const again = useSignal(0)
-  const asks = useSignal(false)
+  /** The key that the question shows: the server may boot with another one before it is answered. */
+  const asks = useSignal<string | null>(null)
   const view = useTpm(uuid, again.value)
   if (!view) return null
   const { mode, ek, ek_since: since, proof } = view
@@ -85,31 +86,33 @@ export function Tpm({ uuid, name }: { readonly uuid: string; readonly name: stri
       )}
       {isOther && me.value?.role === 'admin' && !me.value.read_only && (
         <div class="buttons">
-          <button type="button" onClick={() => (asks.value = true)}>
+          <button type="button" onClick={() => (asks.value = proof.ek)}>
             Accept the other TPM
           </button>
         </div>
       )}
-      {asks.value && proof && (
+      {asks.value !== null && (
         <Ask
           title={`Accept the other TPM of ${name}`}
           verb="Accept"
           danger
           act={async (data) => {
             mustType(data, name, 'from now on the other TPM speaks for it')
-            await send({ method: 'POST', path, body: {} }, me.value?.csrf ?? null)
+            await send({ method: 'POST', path, body: { ek: asks.value } }, me.value?.csrf ?? null)
           }}
           onClose={(done) => {
-            asks.value = false
+            asks.value = null
             if (done) again.value += 1
           }}
         >
           <p class="warning">
-            ▲ Compare it first with the TPM that was built in: <code>{proof.ek}</code>
+            ▲ Compare it first with the TPM that was built in: <code>{asks.value}</code>
           </p>
           <Field name="confirm" label="Name" hint={`Type ${name} to confirm.`} />
           <p class="muted cli">
-            <code>rackward node tpm {name} --accept</code>
+            <code>
+              rackward node tpm {name} --accept {asks.value}
+            </code>
           </p>
         </Ask>
       )}

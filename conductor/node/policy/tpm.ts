@@ -113,12 +113,17 @@ export function withFinding(tpm: TpmRecord | null, found: TpmFinding): TpmRecord
 }
 
 /** An operator takes the new TPM for the one of the node. Throws `object.conflict` where none waits. */
-export function withAccepted(tpm: TpmRecord | null, atMs: number): TpmRecord {
+export function withAccepted(tpm: TpmRecord | null, atMs: number, compared?: string): TpmRecord {
   const proof = tpm?.proof
   if (!tpm || proof?.code !== 'tpm.replaced' || !proof.measured)
     throw new Fault(
       'object.conflict',
       'no other TPM waits to be accepted: the one of the last boot is the recorded one',
+    )
+  if (compared !== undefined && compared !== proof.ek)
+    throw new Fault(
+      'object.conflict',
+      `ek: the server has booted with the TPM ${proof.ek} since; compare that one with what was built in`,
     )
   const { measured, ...kept } = proof
   return { ...tpm, ek: proof.ek, sinceMs: atMs, proof: { ...kept, ...measured, code: null, measured: null } }

@@ -118,7 +118,8 @@ test('another TPM is a fault until an operator accepts it, and then it is the on
   expect(at.failures).toMatchObject([{ type: 'agent-failed', fault: { code: 'tpm.replaced', retry: false } }])
   expect(causesOfTpm(at.node)).toMatchObject([{ remedy: FAULTS['tpm.replaced'].remedy }])
 
-  at.node = { ...at.node, tpm: withAccepted(at.node.tpm, 9) }
+  expect(() => withAccepted(at.node.tpm, 9, 'ab'.repeat(32))).toThrow(/has booted with the TPM [0-9a-f]{64} since/)
+  at.node = { ...at.node, tpm: withAccepted(at.node.tpm, 9, at.node.tpm?.proof?.ek ?? '') }
   expect(at.node.tpm).toMatchObject({ sinceMs: 9, proof: { verdict: 'proved', code: null } })
   expect(at.node.tpm?.ek).not.toBe(first)
   expect(await attestation.release(at.node, ORDER)).toBe(ORDER)
