@@ -23,7 +23,7 @@ const mesh = (...args: string[]) =>
   })
 const hold = (host: string) => bench.mesh.core.cluster.holds.get(host)?.value
 const held = (host: string, why: string) =>
-  until(() => hold(host)?.why === why, { what: `the hold "${why}"`, timeoutMs: 10_000, everyMs: 10 })
+  until(() => hold(host)?.why === why, { what: `the hold "${why}"`, timeoutMs: 20_000, everyMs: 10 })
 
 test('a hold with another reason stays, and the command says whose it is; --replace ends it', async () => {
   await bench.api('PUT', '/rackward/v1/mesh/hosts/h1/hold', { kind: 'deploying', reason: 'its image is written' })
@@ -45,7 +45,7 @@ test('a hold with another reason stays, and the command says whose it is; --repl
 test('the same hold once more is no conflict, such as for a later end; a free host is held', async () => {
   for (const time of ['1h', '2h'])
     expect(await mesh('maintenance', 'on', 'h2', '--why', 'disk', '--for', time)).toMatchObject({ code: 0, stderr: '' })
-  await until(() => hold('h2')?.seconds === 7_200, { what: 'the later end', timeoutMs: 10_000, everyMs: 10 })
+  await until(() => hold('h2')?.seconds === 7_200, { what: 'the later end', timeoutMs: 20_000, everyMs: 10 })
 })
 
 test('a wrong request is no conflict: it does not offer to replace anything', async () => {
