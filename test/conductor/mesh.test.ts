@@ -74,12 +74,7 @@ beforeAll(async () => {
         })
       response.setHeader('content-type', 'application/json')
       response.setHeader('x-rackward-leads', String(mesh.leads))
-      // As an arbiter of version 0.2 refuses a field that it does not know.
-      const isNew = text.includes('unless_held')
-      if (isNew) response.statusCode = 400
-      response.end(
-        JSON.stringify(isNew ? { message: 'the body: Unrecognized key: "unless_held"' } : answerOf(request.url ?? '')),
-      )
+      response.end(JSON.stringify(answerOf(request.url ?? '')))
     })
   })
   await new Promise<void>((resolve) => arbiter.listen(0, '127.0.0.1', resolve))
@@ -245,15 +240,6 @@ test('the API of the mesh is passed on, with who asked', async () => {
   // A name cannot walk to another path.
   await call('GET', '/rackward/v1/incidents/..%2Fmesh')
   expect(seen.at(-1)?.path).toBe('/rackward/v1/incidents/..%2Fmesh')
-})
-
-test('an arbiter that cannot leave the hold of another is told as that; without the wish, the hold is set', async () => {
-  const path = '/rackward/v1/mesh/hosts/h1/hold'
-  const hold = { kind: 'maintenance', why: 'fans' }
-  const refused = await call('PUT', path, { ...hold, unless_held: true })
-  expect(refused.status).toBe(409)
-  expect(JSON.stringify(refused.body)).toMatch(/of an older version: it would end any hold that h1 has, so look first/)
-  expect((await call('PUT', path, hold)).status).toBe(200)
 })
 
 /** As it stands, which `new URL` would not leave it. */
