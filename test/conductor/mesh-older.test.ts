@@ -1,5 +1,5 @@
-/** The API of the mesh before arbiters of version 0.2: a hold that must leave that of another is refused in plain words,
- *  because they cannot tell. */
+/** The API of the mesh in front of arbiters of version 0.2, which cannot leave the hold of another: such a hold is
+ *  refused in plain words. */
 import { expect, test } from 'vitest'
 import { meshRoutes, type MeshParts } from '../../conductor/api/mesh.ts'
 import type { ApiRequest } from '../../conductor/api/route.ts'
