@@ -15,7 +15,7 @@ const link = {
 const setHold = async (body: object) => {
   const routes = meshRoutes({ link } as unknown as MeshParts)
   const route = routes.find(({ method, path }) => method === 'put' && path.endsWith('/hold'))
-  return route?.handle({ actor: ANYBODY, params: { host: 'h1' }, body } as unknown as ApiRequest)
+  return route?.handle({ actor: ANYBODY, params: { host: 'h1' }, body } as unknown as ApiRequest, {})
 }
 
 test('an arbiter that cannot leave the hold of another is told as that; without the wish, the hold is set', async () => {
