@@ -13,8 +13,8 @@ import type { Knows } from './peer-main.ts'
 /** Starts it with this descriptor as its fourth. */
 export type LaunchPeer = (listeningFd: number) => Piped
 
-/** A slow server under load takes its time. */
-const START_MS = 30_000
+/** A slow server under load takes its time, and nothing waits for it. */
+const START_MS = 120_000
 const HAVE_AT_ONCE = 4_096
 /** It says what it sent five times a second; more than this, and then ten a second, is a flood. */
 const SAID_AT_ONCE = 300

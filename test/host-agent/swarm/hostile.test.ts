@@ -39,7 +39,7 @@ async function hears(socket: Socket, enough = Number.POSITIVE_INFINITY): Promise
   socket.on('error', () => undefined)
   socket.once('close', () => (isOver = true))
   const bytes = () => Buffer.concat(chunks)
-  await until(() => isOver || bytes().length >= enough, { what: 'an end', timeoutMs: 10_000, everyMs: 5 })
+  await until(() => isOver || bytes().length >= enough, { what: 'an end', timeoutMs: 20_000, everyMs: 5 })
   return bytes()
 }
 const dial = () => connect({ host: '127.0.0.1', port })
@@ -93,27 +93,27 @@ test('of ten thousand forged tickets none is good, and a good reader is served m
   })
   await Promise.all(flood)
   const { heard, link } = reader()
-  await until(() => heard.has.length > 0, { what: 'pieces', timeoutMs: 10_000, everyMs: 10 })
+  await until(() => heard.has.length > 0, { what: 'pieces', timeoutMs: 20_000, everyMs: 10 })
   link.ask(3)
-  await until(() => heard.pieces.length > 0, { what: 'piece 3', timeoutMs: 10_000, everyMs: 10 })
+  await until(() => heard.pieces.length > 0, { what: 'piece 3', timeoutMs: 20_000, everyMs: 10 })
   expect(heard.pieces[0]).toEqual({ number: 3, bytes: Buffer.alloc(SIZE, 3), isRaw: false })
   link.ask(7)
-  await until(() => heard.none.length > 0, { what: 'a refusal', timeoutMs: 10_000, everyMs: 10 })
+  await until(() => heard.none.length > 0, { what: 'a refusal', timeoutMs: 20_000, everyMs: 10 })
   expect(heard.none).toEqual([7])
   link.close()
 })
 
 test('a connection ends with its ticket', async () => {
   const { heard } = reader({ notAfterMs: 1_002_000 })
-  await until(() => heard.has.length > 0, { what: 'pieces', timeoutMs: 10_000, everyMs: 10 })
-  await until(() => heard.gone.length > 0, { what: 'the end', timeoutMs: 10_000, everyMs: 10 })
+  await until(() => heard.has.length > 0, { what: 'pieces', timeoutMs: 20_000, everyMs: 10 })
+  await until(() => heard.gone.length > 0, { what: 'the end', timeoutMs: 20_000, everyMs: 10 })
   expect(heard.gone).toEqual([true])
 })
 
 test('a reader that asks for more than it may is cut off', async () => {
   const socket = await proven()
   socket.write(Buffer.concat([1, 2, 3, 4, 5, 6].map((number) => encodeFrame(FRAME.get, numbersBody([number])))))
-  await until(() => socket.destroyed, { what: 'the end', timeoutMs: 10_000, everyMs: 10 })
+  await until(() => socket.destroyed, { what: 'the end', timeoutMs: 20_000, everyMs: 10 })
 })
 
 /** A reader that proved itself, as nobody's code. */
@@ -128,7 +128,7 @@ async function proven(more: Partial<Ticket> = {}): Promise<Socket> {
 
 test('a reader that reads nothing makes the server hold one answer', async () => {
   const socket = await proven()
-  await until(() => server.connections === 1, { what: 'a neighbour', timeoutMs: 10_000, everyMs: 5 })
+  await until(() => server.connections === 1, { what: 'a neighbour', timeoutMs: 20_000, everyMs: 5 })
   const { neighbours } = server as unknown as { neighbours: Map<string, { readonly socket: Socket }> }
   const held = neighbours.get(READER)?.socket as Socket
   const write = held.write.bind(held)
@@ -141,7 +141,7 @@ test('a reader that reads nothing makes the server hold one answer', async () =>
   for (let round = 0; round < 20; round += 1) {
     const { bytesRead } = held
     socket.write(encodeFrame(FRAME.get, numbersBody([7])))
-    await until(() => held.bytesRead >= bytesRead + 9, { what: 'the request', timeoutMs: 10_000, everyMs: 1 })
+    await until(() => held.bytesRead >= bytesRead + 9, { what: 'the request', timeoutMs: 20_000, everyMs: 1 })
     await turn()
   }
   expect(answers).toBe(1)
@@ -150,9 +150,9 @@ test('a reader that reads nothing makes the server hold one answer', async () =>
 test('a reader has one connection: the one before ends', async () => {
   // Its ticket does not end meanwhile.
   const first = await proven({ notAfterMs: 9_000_000 })
-  await until(() => server.connections === 1, { what: 'a neighbour', timeoutMs: 10_000, everyMs: 5 })
+  await until(() => server.connections === 1, { what: 'a neighbour', timeoutMs: 20_000, everyMs: 5 })
   const second = await proven()
-  await until(() => first.destroyed, { what: 'the end of the first', timeoutMs: 10_000, everyMs: 5 })
+  await until(() => first.destroyed, { what: 'the end of the first', timeoutMs: 20_000, everyMs: 5 })
   expect([server.connections, second.destroyed]).toEqual([1, false])
 })
 
@@ -160,7 +160,7 @@ test('a connection that cannot be accepted ends nothing else', async () => {
   const { server: listener } = server as unknown as { server: Server }
   listener.emit('error', new Error('accept EMFILE'))
   const { heard } = reader()
-  await until(() => heard.has.length > 0, { what: 'pieces', timeoutMs: 10_000, everyMs: 10 })
+  await until(() => heard.has.length > 0, { what: 'pieces', timeoutMs: 20_000, everyMs: 10 })
 })
 
 function reader(more: Partial<Ticket> = {}, at = port) {
@@ -203,7 +203,7 @@ async function impostor(bytes: Buffer, isGenuine: boolean) {
   })
   await listen(fake, { port: 0, host: '127.0.0.1' })
   const { heard } = reader({}, (fake.address() as { port: number }).port)
-  await until(() => heard.gone.length > 0, { what: 'the end', timeoutMs: 10_000, everyMs: 10 })
+  await until(() => heard.gone.length > 0, { what: 'the end', timeoutMs: 20_000, everyMs: 10 })
   fake.close()
   return heard
 }

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { Tracker, type Introduction } from '../../../conductor/agents/swarm/tracker.ts'
 import { ticketText, type SwarmAnswer, type SwarmCall } from '../../../conductor/api/swarm-wire.ts'
 import { DiskFile } from '../../../host-agent/deploy/disk.ts'
+import type { MakeDoor } from '../../../host-agent/deploy/swarm/door.ts'
 import { SwarmFetch } from '../../../host-agent/deploy/swarm/fetch.ts'
 import type { Shelf } from '../../../host-agent/deploy/swarm/shelf.ts'
 import { writeImage } from '../../../host-agent/deploy/write-image.ts'
@@ -104,7 +105,7 @@ export class SwarmRig {
   /** Writes the image as node `number` and answers what it fetched from whom, with its disk. */
   async write(
     number: number,
-    more: { memoryBytes?: number; isPoisoned?: boolean; ip?: string; still?: Promise<void> } = {},
+    more: { memoryBytes?: number; isPoisoned?: boolean; ip?: string; still?: Promise<void>; door?: MakeDoor } = {},
   ) {
     const path = join(this.dir, `disk-${number}`)
     await writeFile(path, Buffer.alloc(this.raw.length, 0xee))
@@ -120,6 +121,7 @@ export class SwarmRig {
       cardBytesPerSecond: undefined,
       memoryBytes: more.memoryBytes ?? 1e9,
       call: (call) => this.call(number, call),
+      ...(more.door ? { door: more.door } : {}),
       clock: systemClock,
       random: systemRandom,
     })

@@ -74,6 +74,25 @@ test('no tracker: unicast, and right', async () => {
   expect(written).toMatchObject({ isRight: true, came: { peers: 0 } })
 }, 60_000)
 
+test('a door that never opens keeps a node neither from the tracker nor from the image', async () => {
+  rig.seedMs = 2_000
+  let isOpening = false
+  const listen = () => {
+    isOpening = true
+    return new Promise<never>(() => undefined)
+  }
+  const close = async () => undefined
+  const still = { isOpen: false, sentBytes: 0, listen, tell: () => undefined, renew: () => undefined, close }
+  const writing = rig.write(1, { door: () => still })
+  // The swarm begins while it writes.
+  await until(() => rig.calls.length > 0, { what: 'a call', timeoutMs: 20_000, everyMs: 5 })
+  expectMembers(3)
+  await until(() => isOpening, { what: 'the door', timeoutMs: 20_000, everyMs: 5 })
+  const before = rig.calls.length
+  await until(() => rig.calls.length >= before + 3, { what: 'more calls', timeoutMs: 20_000, everyMs: 20 })
+  expect(await writing).toMatchObject({ isRight: true })
+}, 60_000)
+
 test('the tracker dies in the middle: those who know each other go on', async () => {
   rig.seedMs = 200
   expectMembers(3)
