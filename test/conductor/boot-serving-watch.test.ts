@@ -66,7 +66,7 @@ test('one that ends each time is started after 1, 2, 4 ... 60 s, and the boot se
     }
   })
   expect(await shoot(base, '/grub/grub.cfg')).toBe(200)
-  await until(() => launches > 9, { what: 'ten starts', timeoutMs: 10_000 })
+  await until(() => launches > 9, { what: 'ten starts', timeoutMs: 20_000 })
   expect(slept.slice(0, 8)).toEqual([1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000])
   expect(await shoot(base, '/grub/grub.cfg')).toBe(200)
   expect(door.pid).toBeUndefined()
@@ -91,8 +91,8 @@ test('one that serves and falls silent is ended, and the port is taken back', as
     }
     return { pid: 1, send, over, end: () => end() }
   })
-  await until(() => ended > 0, { what: 'its end', timeoutMs: 10_000 })
-  await until(async () => (await shoot(base, '/grub/grub.cfg')) === 200, { what: 'an answer', timeoutMs: 10_000 })
+  await until(() => ended > 0, { what: 'its end', timeoutMs: 20_000 })
+  await until(async () => (await shoot(base, '/grub/grub.cfg')) === 200, { what: 'an answer', timeoutMs: 20_000 })
 })
 
 test('one that is silent and reads nothing of what it is sent is ended all the same', async () => {
@@ -111,7 +111,7 @@ test('one that is silent and reads nothing of what it is sent is ended all the s
     }
     return { pid: 1, send, over, end: () => ((ended += 1), ends('SIGKILL')) }
   })
-  await until(() => ended > 0, { what: 'its end', timeoutMs: 10_000 })
+  await until(() => ended > 0, { what: 'its end', timeoutMs: 20_000 })
 })
 
 test('connections to the boot services outlive a hand-over, and not any number of them', async () => {
@@ -126,17 +126,17 @@ test('connections to the boot services outlive a hand-over, and not any number o
   })
   const held: Socket[] = []
   for (let handOver = 0; handOver < 6; handOver += 1) {
-    await until(() => door?.pid === undefined, { what: 'the port', timeoutMs: 10_000 })
+    await until(() => door?.pid === undefined, { what: 'the port', timeoutMs: 20_000 })
     const { socket, heard } = await hold(base, 'GET /grub/grub.cfg HTTP/1.1\r\nHost: x\r\n\r\nGET /grub')
     // It is accepted, and in the middle of its next request.
-    await until(() => heard().endsWith('exit\n'), { what: 'an answer', timeoutMs: 10_000 })
+    await until(() => heard().endsWith('exit\n'), { what: 'an answer', timeoutMs: 20_000 })
     held.push(socket)
     const isHandedOver = () => (child?.tell({ t: 'ready' }), door?.pid)
-    await until(isHandedOver, { what: 'the hand-over', timeoutMs: 10_000 })
+    await until(isHandedOver, { what: 'the hand-over', timeoutMs: 20_000 })
     if (handOver < 4) expect(held.filter(({ destroyed }) => destroyed)).toEqual([])
     child?.ends('SIGKILL')
   }
-  await until(() => held[0]?.destroyed && held[1]?.destroyed, { what: 'the end of the first ones', timeoutMs: 10_000 })
+  await until(() => held[0]?.destroyed && held[1]?.destroyed, { what: 'the end of the first ones', timeoutMs: 20_000 })
   expect(held.slice(2).filter(({ destroyed }) => destroyed)).toEqual([])
 })
 
@@ -171,11 +171,11 @@ test('a port that another program took meanwhile is taken back when it is free a
     }
     return { pid: 1, send, over, end: () => ends('SIGTERM') }
   })
-  await until(() => door?.pid, { what: 'the hand-over', timeoutMs: 10_000 })
+  await until(() => door?.pid, { what: 'the hand-over', timeoutMs: 20_000 })
   await listen(taken, { port: Number(new URL(base).port), host: '127.0.0.1' })
   ends('SIGKILL')
   await turn()
   expect(door.pid).toBe(1)
   taken.close()
-  await until(async () => (await shoot(base, '/grub/grub.cfg')) === 200, { what: 'an answer', timeoutMs: 10_000 })
+  await until(async () => (await shoot(base, '/grub/grub.cfg')) === 200, { what: 'an answer', timeoutMs: 20_000 })
 })
