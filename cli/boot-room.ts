@@ -46,9 +46,12 @@ export async function runRoom(options: RoomOptions): Promise<void> {
   const interfaces = (options.interface ?? []).map(interfaceOf)
   const [first] = interfaces
   if (!first) throw new CliError('usage', '--interface: name the network that the nodes boot from, as eno1=192.0.2.2')
+  const conductors = (options.conductor ?? []).map(urlOf)
+  if (conductors.length === 0)
+    throw new CliError('usage', '--conductor: name where a conductor listens for boot rooms, as https://192.0.2.1:6387')
   const room = new BootRoom({
     bundle,
-    conductors: (options.conductor ?? []).map(urlOf),
+    conductors,
     data: options.data,
     interfaces,
     address: first.address,
@@ -100,6 +103,6 @@ function gibOf(text: string): number {
 
 function portOf(text: string): number {
   const port = /^\d{1,5}$/.test(text) ? Number(text) : 0
-  if (port < 1 || port > 65_535) throw new CliError('usage', `${text}: is no port from 1 to 65535`)
+  if (port < 1 || port > 65_535) throw new CliError('usage', `--http-port ${text}: is no port from 1 to 65535`)
   return port
 }
