@@ -1,5 +1,8 @@
 /** What explain names first for faults beyond the list of the bench: tables of evidence and cause, without a server. */
 import { expect, test } from 'vitest'
+import { otherBootServer } from '../../conductor/node/query/dhcp-rules.ts'
+import { Sightings } from '../../conductor/node/query/sightings.ts'
+import { newNode } from '../../conductor/node/record.ts'
 import { accountOf, failed, poll, TO_INITRD, TO_IPXE, TO_KERNEL, type Seen } from './explain-bench.ts'
 
 const MORE: readonly (readonly [name: string, seen: Seen, first: RegExp])[] = [
@@ -177,4 +180,15 @@ test('with the address of another server, another boot server is one of the caus
   expect(causesAfter(took)).toContainEqual(other)
   expect(causesAfter('dhcp')).not.toContainEqual(other)
   expect(causesAfter(took, 'tftp-ask')).not.toContainEqual(other)
+})
+
+test('a server that has just taken its address of another server is not said to follow another boot server', () => {
+  const sightings = new Sightings()
+  sightings.booting('u', 1)
+  sightings.note('u', 'dhcp', { atMs: 1_000, detail: 'took 10.0.0.9 from 10.0.0.2' })
+  const node = newNode({ uuid: 'u', driver: 'ipmi', provisionState: 'inspect wait', provisionUpdatedAtMs: 0 }, 0)
+  const causesAt = (nowMs: number) =>
+    otherBootServer({ node, live: sightings.of('u'), path: ['dhcp'], nowMs, strangers: [], strangersBefore: [] })
+  expect(causesAt(15_000)).toEqual([])
+  expect(causesAt(21_000)[0]?.evidence).toContain('it asked for no file here in 20 s')
 })

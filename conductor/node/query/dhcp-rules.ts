@@ -1,17 +1,22 @@
 /** Why a boot comes to no address, or to a file of somebody else: rules about DHCP. Pure. */
 import { evidenceOf, stopping, type BootRule } from './boot-evidence.ts'
 
+/** Firmware asks for its boot file as soon as it has an address. */
+const ASKS_MS = 15_000
+
 /** Beside the DHCP server of a site: who has its address from there may have the name of its loader from there too. */
-export const otherBootServer: BootRule = ({ live: { seen, signs } }) => {
+export const otherBootServer: BootRule = ({ live: { seen, signs }, nowMs }) => {
   const dhcp = seen.get('dhcp')
   const asked = (['tftp-ask', 'http-ask', 'says-tftp'] as const).some((sign) => signs.has(sign))
   if (!dhcp?.detail.startsWith('took ') || asked || seen.has('loader') || seen.has('script')) return []
+  // Who just has its address will ask for a file.
+  if (nowMs - dhcp.atMs < ASKS_MS) return []
   return [
     {
       cause:
         'the firmware may follow another boot server: the DHCP server that gave it its address names a boot file, or ' +
         'there is another proxyDHCP server',
-      evidence: [`DHCP: ${dhcp.detail}`, 'it asked for no file here'],
+      evidence: [`DHCP: ${dhcp.detail}`, `it asked for no file here in ${Math.round((nowMs - dhcp.atMs) / 1000)} s`],
       remedy:
         'take boot file and next server (options 66, 67, 43, 60) out of the other server, or set ' +
         'boot.subnets[].firstChoice; rackward doctor names such servers',
