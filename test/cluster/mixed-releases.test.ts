@@ -14,6 +14,8 @@ const NODES = 16
 const WORK_MS = 90_000
 /** A lease and its quiet time, on a busy machine. */
 const SHARED_MS = 30_000
+/** More than all of its waits. */
+const WHOLE_MS = 600_000
 
 let server: Postgres
 let dir = ''
@@ -55,43 +57,47 @@ const shared = (by: Victim, names: readonly string[]) =>
     everyMs: 200,
   })
 
-test('an older program and this one share the nodes of one database, and each goes on with what the other one began', async () => {
-  const old = await cluster.start('old', SLOW, program)
-  const uuids: string[] = []
-  for (let n = 0; n < NODES; n += 1) uuids.push(await create(old, { name: `n${n}`, driver: 'fake-hardware' }))
-  await all(old, uuids, 'manage')
-  await allNodes(old, { what: 'manageable', timeoutMs: WORK_MS }, resting('manageable'))
-  const [before] = await cluster.sql('SELECT version FROM rackward_schema')
+test(
+  'an older program and this one share the nodes of one database, and each goes on with what the other one began',
+  async () => {
+    const old = await cluster.start('old', SLOW, program)
+    const uuids: string[] = []
+    for (let n = 0; n < NODES; n += 1) uuids.push(await create(old, { name: `n${n}`, driver: 'fake-hardware' }))
+    await all(old, uuids, 'manage')
+    await allNodes(old, { what: 'manageable', timeoutMs: WORK_MS }, resting('manageable'))
+    const [before] = await cluster.sql('SELECT version FROM rackward_schema')
 
-  // The new one brings the schema up to date beside the old one, which goes on.
-  const now = await cluster.start('new', SLOW)
-  const [after] = await cluster.sql('SELECT version FROM rackward_schema')
-  expect(Number(after?.version)).toBeGreaterThanOrEqual(Number(before?.version))
-  await shared(old, ['old', 'new'])
-  await shared(now, ['old', 'new'])
-  for (const [n, uuid] of uuids.entries()) await verb(n % 2 === 0 ? old : now, uuid, 'provide')
-  await allNodes(old, { what: 'available', timeoutMs: WORK_MS }, resting('available'))
+    // The new one brings the schema up to date beside the old one, which goes on.
+    const now = await cluster.start('new', SLOW)
+    const [after] = await cluster.sql('SELECT version FROM rackward_schema')
+    expect(Number(after?.version)).toBeGreaterThanOrEqual(Number(before?.version))
+    await shared(old, ['old', 'new'])
+    await shared(now, ['old', 'new'])
+    for (const [n, uuid] of uuids.entries()) await verb(n % 2 === 0 ? old : now, uuid, 'provide')
+    await allNodes(old, { what: 'available', timeoutMs: WORK_MS }, resting('available'))
 
-  // Killed in the middle, with effects of its own words pending.
-  for (const [n, uuid] of uuids.entries()) await verb(n % 2 === 0 ? old : now, uuid, 'active')
-  await old.end('SIGKILL')
-  await allNodes(now, { what: 'active', timeoutMs: WORK_MS }, resting('active'))
+    // Killed in the middle, with effects of its own words pending.
+    for (const [n, uuid] of uuids.entries()) await verb(n % 2 === 0 ? old : now, uuid, 'active')
+    await old.end('SIGKILL')
+    await allNodes(now, { what: 'active', timeoutMs: WORK_MS }, resting('active'))
 
-  // The way back in the middle of an upgrade.
-  await old.restart()
-  await shared(old, ['old', 'new'])
-  for (const [n, uuid] of uuids.entries()) await verb(n % 2 === 0 ? old : now, uuid, 'deleted')
-  await now.end('SIGKILL')
-  await allNodes(old, { what: 'available again', timeoutMs: WORK_MS }, resting('available'))
+    // The way back in the middle of an upgrade.
+    await old.restart()
+    await shared(old, ['old', 'new'])
+    for (const [n, uuid] of uuids.entries()) await verb(n % 2 === 0 ? old : now, uuid, 'deleted')
+    await now.end('SIGKILL')
+    await allNodes(old, { what: 'available again', timeoutMs: WORK_MS }, resting('available'))
 
-  const errors = (await old.call('GET', '/v1/nodes?fields=name,last_error,maintenance')).body.nodes as {
-    name: string
-    last_error: string | null
-    maintenance: boolean
-  }[]
-  expect(errors.filter(({ last_error, maintenance }) => last_error !== null || maintenance)).toEqual([])
-  const twice = await cluster.sql(
-    "SELECT node_uuid FROM events WHERE kind = 'state' AND detail::json->>'to' = 'active' GROUP BY 1 HAVING count(*) > 1",
-  )
-  expect(twice).toEqual([])
-})
+    const errors = (await old.call('GET', '/v1/nodes?fields=name,last_error,maintenance')).body.nodes as {
+      name: string
+      last_error: string | null
+      maintenance: boolean
+    }[]
+    expect(errors.filter(({ last_error, maintenance }) => last_error !== null || maintenance)).toEqual([])
+    const twice = await cluster.sql(
+      "SELECT node_uuid FROM events WHERE kind = 'state' AND detail::json->>'to' = 'active' GROUP BY 1 HAVING count(*) > 1",
+    )
+    expect(twice).toEqual([])
+  },
+  WHOLE_MS,
+)
