@@ -32,7 +32,7 @@ export default defineConfig({
             'test/mesh/libvirt.test.ts',
           ],
           testTimeout: 60_000,
-          hookTimeout: 60_000,
+          hookTimeout: 120_000,
         },
       },
       {

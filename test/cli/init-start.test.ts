@@ -36,7 +36,7 @@ afterAll(async () => {
     (await run(['ip', 'netns', 'pids', space], { timeoutMs: 10_000 })).stdout.split('\n').filter(Boolean)
   for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
     for (const pid of await pids()) endProcess(Number(pid), signal)
-    const gone = { what: 'the conductor to end', timeoutMs: 5_000 }
+    const gone = { what: 'the conductor to end', timeoutMs: 20_000 }
     await until(async () => (await pids()).length === 0, gone).catch(() => undefined)
   }
   await run(['ip', 'netns', 'delete', space], { timeoutMs: 10_000 })

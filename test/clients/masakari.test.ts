@@ -123,7 +123,7 @@ test('the host monitor: a host that went offline is looked at, and not fenced', 
   expect(await notifications('COMPUTE_HOST')).toContainEqual(
     expect.objectContaining({ payload: { event: 'STOPPED', cluster_status: 'OFFLINE', host_status: 'NORMAL' } }),
   )
-  await until(() => bench.mesh.core.memory.of('h1').hintedMs !== undefined, { what: 'a look', timeoutMs: 5_000 })
+  await until(() => bench.mesh.core.memory.of('h1').hintedMs !== undefined, { what: 'a look', timeoutMs: 20_000 })
   expect(bench.mesh.off.size).toBe(0)
   // Every monitor that sees it sends it.
   expect((await ask({ monitor: 'host', host: 'h1', status: 'offline' })).out).toContain('Stop retrying')

@@ -102,7 +102,7 @@ test('groups do not share nodes, and a group without a living conductor is seen'
   // As who hands them on has them.
   const { holderOf: holder, elsewhere } = a.owner
   const holderOf = (conductorGroup: string) => holder({ uuid: uuid(1), conductorGroup })
-  await until(() => holderOf('row-2')?.hostname === 'b', { what: 'the holder', timeoutMs: 10_000 })
+  await until(() => holderOf('row-2')?.hostname === 'b', { what: 'the holder', timeoutMs: 20_000 })
   expect(holderOf('row-1')).toEqual({ hostname: 'a', living: 1 })
   expect(holderOf('row-3')).toEqual({ hostname: null, living: 0 })
   expect(elsewhere({ uuid: uuid(1), conductorGroup: 'row-2' })).toEqual(['b'])
@@ -189,7 +189,7 @@ test('a change is heard by the others, with the addresses that are gone, and not
       a.owner.ring(uuid(1), ['52:54:00:00:00:02'])
       return heard.length > 0
     },
-    { what: 'the doorbell', timeoutMs: 10_000, everyMs: 200 },
+    { what: 'the doorbell', timeoutMs: 20_000, everyMs: 200 },
   )
   expect(new Set(heard)).toEqual(new Set([`b ${uuid(1)} 52:54:00:00:00:01,52:54:00:00:00:02`]))
 })

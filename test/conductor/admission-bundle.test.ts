@@ -57,7 +57,7 @@ test('is free when the whole ramdisk went to the other card of its bundle', asyn
     // The other card asks for the address while this one loads.
     holder = second
     expect(await fetched('/ramdisk/initrd')).toBe('initrd')
-    await until(() => admission.size.loading === 0, { what: 'the place to be free', timeoutMs: 10_000 })
+    await until(() => admission.size.loading === 0, { what: 'the place to be free', timeoutMs: 20_000 })
   } finally {
     await life.stop()
     await rm(dir, { recursive: true })

@@ -113,7 +113,7 @@ const idle = (wanted: string) =>
       const now = await api.ok('GET', `/v1/nodes/${node}`)
       return now.provision_state === wanted && now.reservation === null
     },
-    { what: wanted, timeoutMs: 10_000, everyMs: 20 },
+    { what: wanted, timeoutMs: 20_000, everyMs: 20 },
   )
 const link = async (given?: string) =>
   new ConductorLink({ url: `https://127.0.0.1:${port}`, pin: given ?? (await pin()), clock: systemClock })
@@ -230,7 +230,7 @@ test.each([
       const now = await api.ok('GET', `/v1/nodes/${node}`)
       return String(now.provision_state).endsWith(' wait') && now.reservation === null && now
     },
-    { what: 'the node to wait for its agent', timeoutMs: 10_000, everyMs: 20 },
+    { what: 'the node to wait for its agent', timeoutMs: 20_000, everyMs: 20 },
   )
   const generation = await generationOf()
   const server = await link()
@@ -243,7 +243,7 @@ test.each([
   })
   expect(await code(server.order(''))).toBe('agent.session')
   expect(await code(server.configDrive())).toBe('agent.session')
-  await until(() => power === 'off', { what: 'the node to be switched off', timeoutMs: 5_000, everyMs: 20 })
+  await until(() => power === 'off', { what: 'the node to be switched off', timeoutMs: 20_000, everyMs: 20 })
   expect(await api.ok('GET', `/v1/nodes/${node}`)).toMatchObject({
     provision_state: waiting.provision_state === 'clean wait' ? 'clean failed' : 'inspect failed',
     last_error: expect.stringMatching(/two machines claimed.*find out which other machine/) as string,

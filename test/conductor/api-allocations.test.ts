@@ -23,7 +23,7 @@ describe('allocations', () => {
         const { body } = await call('GET', `/v1/allocations/${uuid}`)
         return body.state === 'allocating' ? undefined : body
       },
-      { what: 'the allocation to end', timeoutMs: 5000, everyMs: 10 },
+      { what: 'the allocation to end', timeoutMs: 20_000, everyMs: 10 },
     )
 
   test('what a client was not given and sends as null is as if it were absent', async () => {

@@ -72,7 +72,7 @@ export async function power(uuid: string, wanted: 'on' | 'off'): Promise<void> {
     const now = (await call('GET', `/v1/nodes/${uuid}`)).body
     return now.power_state === `power ${wanted}` && now.reservation === null
   }
-  await until(there, { what: `power ${wanted}`, timeoutMs: 10_000, everyMs: 10 })
+  await until(there, { what: `power ${wanted}`, timeoutMs: 20_000, everyMs: 10 })
 }
 
 /** Sends verbs one after the other; each is `verb` or `verb>state`, and ends unlocked in its state. */
@@ -89,7 +89,7 @@ export async function drive(
         const now = (await call('GET', `/v1/nodes/${uuid}`)).body
         return now.provision_state === to && now.reservation === null
       },
-      { what: `${target} to end in ${to}`, timeoutMs: 10_000, everyMs: 10 },
+      { what: `${target} to end in ${to}`, timeoutMs: 20_000, everyMs: 10 },
     )
   }
 }

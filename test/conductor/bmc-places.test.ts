@@ -54,7 +54,7 @@ test('BMCs that did not answer wait for each other, and no other waits for them'
   let isHeld = true
   const again = places.run(
     'dead',
-    () => until(() => !isHeld, { what: 'the end', timeoutMs: 5_000, everyMs: 5 }),
+    () => until(() => !isHeld, { what: 'the end', timeoutMs: 20_000, everyMs: 5 }),
     signal,
   )
   let began = false

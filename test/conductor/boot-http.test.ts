@@ -153,7 +153,7 @@ test('GRUB gets its configurations under every spelling of their path, with the 
   const one = await hold(base, `GET ${path}/grub.cfg HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`)
   let heard = ''
   one.socket.on('data', (chunk: Buffer) => void (heard += chunk.toString('latin1')))
-  await until(() => one.socket.destroyed, { what: 'the answer to end', timeoutMs: 10_000 })
+  await until(() => one.socket.destroyed, { what: 'the answer to end', timeoutMs: 20_000 })
   expect(heard).toMatch(/\r\nContent-Length: 25\r\n/)
 })
 
@@ -169,13 +169,13 @@ test('listeners share half of the open files in proportion', () => {
 test('whoever counts transfers is told when each begins and ends, and whether the client has it all', async () => {
   sent.length = 0
   expect(await shoot(base, '/kernel', { from: '127.0.2.30' })).toBe(200)
-  await until(() => sent.length === 2, { what: 'the end of the first', timeoutMs: 10_000 })
+  await until(() => sent.length === 2, { what: 'the end of the first', timeoutMs: 20_000 })
   const { socket } = await hold(base, 'GET /kernel HTTP/1.1\r\nHost: x\r\n\r\n', '127.0.2.31')
   // It reads nothing, so most of the file waits.
   socket.pause()
-  await until(() => sent.length === 3, { what: 'the beginning of the second', timeoutMs: 10_000 })
+  await until(() => sent.length === 3, { what: 'the beginning of the second', timeoutMs: 20_000 })
   socket.destroy()
-  await until(() => sent.length === 4, { what: 'the end of the second', timeoutMs: 10_000 })
+  await until(() => sent.length === 4, { what: 'the end of the second', timeoutMs: 20_000 })
   expect(sent).toEqual([
     '127.0.2.30 begins /kernel',
     '127.0.2.30 ends /kernel whole',

@@ -69,7 +69,7 @@ const fetched = (path: string, start: number, leaveAfter = Number.POSITIVE_INFIN
     call.on('error', () => resolve(Buffer.concat(chunks)))
   })
 
-const over = () => until(() => under === 0, { what: 'the end of all transfers', timeoutMs: 10_000 })
+const over = () => until(() => under === 0, { what: 'the end of all transfers', timeoutMs: 20_000 })
 
 test('those that stay get all of theirs, and those that leave got what stands there', async () => {
   const whole = content()

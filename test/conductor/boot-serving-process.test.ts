@@ -39,7 +39,7 @@ async function unanswered() {
   new FileProcess(channel, systemClock).start()
   const files = { boot: { ramdisks: {} }, images: { store: '/nowhere' } } as unknown as ServedFiles
   take({ t: 'serve', setup: { files, all: ALL, perAddress: ALL, idleMs: 20_000, sendBytes: 0 } }, socket)
-  await until(() => isServing, { what: 'the process that sends files', timeoutMs: 10_000 })
+  await until(() => isServing, { what: 'the process that sends files', timeoutMs: 20_000 })
   return { base, reports }
 }
 
@@ -49,19 +49,19 @@ test('clients that ask and leave, while nobody answers, leave no more behind tha
   const most = ALL * MAX_PIPELINED
   for (let count = 1; count <= most; count += 1) {
     const { socket } = await hold(base, `GET ${SCRIPT} HTTP/1.1\r\nHost: x\r\n\r\n`)
-    await until(() => asked() === count, { what: 'the question', timeoutMs: 10_000 })
+    await until(() => asked() === count, { what: 'the question', timeoutMs: 20_000 })
     socket.destroy()
   }
-  expect(await until(() => shoot(base, SCRIPT).catch(() => undefined), { what: 'an end', timeoutMs: 10_000 })).toBe(500)
+  expect(await until(() => shoot(base, SCRIPT).catch(() => undefined), { what: 'an end', timeoutMs: 20_000 })).toBe(500)
   expect(asked()).toBe(most)
-  await until(() => reports.some(({ kind }) => kind === 'broke'), { what: 'the report of it', timeoutMs: 10_000 })
+  await until(() => reports.some(({ kind }) => kind === 'broke'), { what: 'the report of it', timeoutMs: 20_000 })
 })
 
 test('a path that is not served is told in part when it is long', async () => {
   const { base, reports } = await unanswered()
   expect(await shoot(base, `/${'x'.repeat(7_000)}`)).toBe(404)
   const refused = () => reports.find((one) => one.kind === 'refused')
-  await until(refused, { what: 'the report of it', timeoutMs: 10_000 })
+  await until(refused, { what: 'the report of it', timeoutMs: 20_000 })
   expect(refused()).toMatchObject({ path: `/${'x'.repeat(511)}`, why: 'it is not served' })
 })
 

@@ -212,7 +212,7 @@ test.each(['before', 'under way', 'after'] as const)(
       const { power_state, reservation } = await look(first)
       return moment === 'after' ? power_state === 'power on' : moment === 'before' || reservation !== null
     }
-    await until(reached, { what: moment, timeoutMs: 10_000, everyMs: 20 })
+    await until(reached, { what: moment, timeoutMs: 20_000, everyMs: 20 })
     expect((await look(parent)).provision_state).toBe('cleaning')
 
     await own.stop()

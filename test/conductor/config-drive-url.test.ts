@@ -99,7 +99,7 @@ const reaches = (uuid: string, wanted: string) =>
       const node = (await call('GET', `/v1/nodes/${uuid}`)).body
       return node.provision_state === wanted && node.reservation === null ? true : undefined
     },
-    { what: wanted, timeoutMs: 10_000, everyMs: 10 },
+    { what: wanted, timeoutMs: 20_000, everyMs: 10 },
   )
 const available = async (): Promise<string> => {
   const { uuid } = (await call('POST', '/v1/nodes', { driver: 'fake-hardware' })).body

@@ -146,7 +146,7 @@ test('what is typed comes to the node, and what it says comes back; both are in 
   await says(line, 'hello')
   line.ws.close()
   await line.closed
-  await until(async () => (await events()).length === before + 2, { what: 'both events', timeoutMs: 5_000 })
+  await until(async () => (await events()).length === before + 2, { what: 'both events', timeoutMs: 20_000 })
   expect((await events()).slice(before).map(({ detail }) => detail)).toEqual([
     { what: 'opened', by: 'owner' },
     { what: 'closed', by: 'owner' },
@@ -210,11 +210,11 @@ test('the reason of a close fits into its frame, wherever its characters are cut
 test('a real BMC: what the machine prints is seen, and what is typed reaches it', { timeout: 60_000 }, async () => {
   const line = await open(place('r1'), basic('op'))
   await says(line, 'SOL Session operational')
-  await until(() => machines.length > 0, { what: 'the BMC at the serial line', timeoutMs: 10_000 })
+  await until(() => machines.length > 0, { what: 'the BMC at the serial line', timeoutMs: 20_000 })
   machines.at(-1)?.write('login: ')
   await says(line, 'login: ')
   line.ws.send('root\r')
-  await until(() => told.includes('root\r'), { what: 'what was typed', timeoutMs: 10_000 })
+  await until(() => told.includes('root\r'), { what: 'what was typed', timeoutMs: 20_000 })
   line.ws.close()
   await line.closed
   // The session of the BMC ends with it: the next one need not take it away from anybody.

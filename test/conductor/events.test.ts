@@ -45,7 +45,7 @@ function listen(path: string, headers: Record<string, string> = {}) {
   return { got, close: () => ask.destroy() }
 }
 const count = (got: readonly unknown[], wanted: number) =>
-  until(() => got.length >= wanted, { what: `${wanted} events`, timeoutMs: 5000, everyMs: 10 })
+  until(() => got.length >= wanted, { what: `${wanted} events`, timeoutMs: 20_000, everyMs: 10 })
 
 describe('the stream', () => {
   test('tells everything in order, and goes on where it broke off', async () => {
@@ -143,7 +143,7 @@ describe('webhooks', () => {
     await count(bodies, 1)
     failing = 1_000
     await enroll(one.addresses[0] as string, 'n2')
-    await until(() => failing < 1_000, { what: 'a try', timeoutMs: 5000, everyMs: 10 })
+    await until(() => failing < 1_000, { what: 'a try', timeoutMs: 20_000, everyMs: 10 })
     const { webhooks } = (await call('GET', '/rackward/v1/webhooks', undefined, undefined, one.addresses[0])).body
     expect(webhooks[0]).toMatchObject({ name: 'ops', waiting: 1, last_error: 'it answered 500' })
     await one.stop()
@@ -166,7 +166,7 @@ describe('webhooks', () => {
     const { uuid } = (await call('GET', '/v1/nodes/n1', undefined, undefined, at)).body
     const before = await states()
     await call('PUT', `/v1/nodes/${uuid}/maintenance`, {}, undefined, at)
-    await until(async () => (await states()) > before, { what: 'the webhook to go on', timeoutMs: 5000, everyMs: 10 })
+    await until(async () => (await states()) > before, { what: 'the webhook to go on', timeoutMs: 20_000, everyMs: 10 })
     await one.stop()
   })
 

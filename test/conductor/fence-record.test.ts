@@ -99,7 +99,7 @@ test('a fence: who asked and the power event are there before OFF, and the poll 
   })
   expect(await store.node(node)).toMatchObject({ targetPowerState: 'power off' })
   await own.powerSync.pass()
-  await until(async () => (await store.node(node))?.powerState === 'power off', { what: 'the poll', timeoutMs: 5_000 })
+  await until(async () => (await store.node(node))?.powerState === 'power off', { what: 'the poll', timeoutMs: 20_000 })
   expect(await store.node(node)).toMatchObject({ targetPowerState: null })
   const all = await store.journal.after(0, { nodeUuid: node, kinds: ['power'] }, 100)
   expect(all.filter(({ detail }) => detail.asked !== true)).toEqual([])

@@ -110,7 +110,7 @@ describe('a pass', () => {
       )
     const deploy = bmcQueue.run(target, { priority: 'deploy', timeoutMs: 60_000 }, work).catch(() => undefined)
     const pass = sync.pass()
-    await until(() => fleet.asked.length === 3, { what: 'the others', timeoutMs: 5_000 })
+    await until(() => fleet.asked.length === 3, { what: 'the others', timeoutMs: 20_000 })
     abort.abort()
     await deploy
     expect(await pass).toMatchObject({ asked: 4, failed: 0 })
@@ -122,7 +122,7 @@ describe('a pass', () => {
 test('a fence does not wait behind a poll that still stands in line: that one gives way, unasked and unblamed', async () => {
   const { sync, bmcs, bmcQueue, nodes, poller, fleet, dispatched } = rack(160, { rttMs: 200 })
   const pass = sync.pass()
-  await until(() => fleet.asked.length > 16, { what: 'the pass to begin', timeoutMs: 5_000, everyMs: 5 })
+  await until(() => fleet.asked.length > 16, { what: 'the pass to begin', timeoutMs: 20_000, everyMs: 5 })
   const last = nodes.at(-1) as NodeRecord
   const startMs = systemClock.now()
   await bmcQueue.run(bmcs.target(last), { priority: 'fence', timeoutMs: 5_000 }, async () => undefined)

@@ -81,7 +81,7 @@ beforeAll(async () => {
       })
     answer(200, found.meta)
   }).listen(0, '127.0.0.1')
-  await until(async () => server.listening, { what: 'Glance', timeoutMs: 5_000 })
+  await until(async () => server.listening, { what: 'Glance', timeoutMs: 20_000 })
   base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
   await writeFile(join(dir, 'password'), `${PASSWORD}\n`, { mode: 0o600 })
   conductor = await startConductor(

@@ -65,7 +65,7 @@ const post = async (hook: string, alerts: AlertText[], label = 'instance') => {
 const node = async (name: string) => (await bench.api('GET', `/v1/nodes/${name}`)).body
 const hold = (host: string) => bench.mesh.core.cluster.holds.get(host)?.value
 const seenHold = (host: string, wanted: boolean) =>
-  until(() => (hold(host) !== undefined) === wanted, { what: 'the hold', timeoutMs: 5_000, everyMs: 10 })
+  until(() => (hold(host) !== undefined) === wanted, { what: 'the hold', timeoutMs: 20_000, everyMs: 10 })
 
 test('a secret, as bearer token, password or signature; nothing tells an unknown hook from a wrong secret', async () => {
   const body = { alerts: [] }
@@ -172,7 +172,7 @@ test('drain: a hold of the mesh, never in the place of another, and only of host
   ).toEqual(['held', 'refused: the hook may not act on it'])
   await seenHold('h1', true)
   // It runs nothing: the drain ends in maintenance, which is still the hook's.
-  await until(() => hold('h1')?.kind === 'maintenance', { what: 'the drain to end', timeoutMs: 10_000, everyMs: 10 })
+  await until(() => hold('h1')?.kind === 'maintenance', { what: 'the drain to end', timeoutMs: 20_000, everyMs: 10 })
   expect(hold('h1')?.why).toBe('drained: hook empty')
   expect(await post('empty', [['resolved', 'h1', 'a']])).toEqual(['ended'])
   await seenHold('h1', false)

@@ -131,7 +131,7 @@ test.each([
         const node = (await call('GET', `/v1/nodes/${uuid}`)).body
         return node.provision_state === wanted && node.reservation === null ? true : undefined
       },
-      { what: wanted, timeoutMs: 10_000, everyMs: 20 },
+      { what: wanted, timeoutMs: 20_000, everyMs: 20 },
     )
   await call('PUT', `/v1/nodes/${uuid}/states/provision`, { target: 'manage' })
   await inState('manageable')

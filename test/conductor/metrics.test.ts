@@ -49,7 +49,7 @@ test('states, durations by model, BMC acts and requests are counted', async () =
       const now = (await get('/metrics')).text
       return value(now, /^rackward_node_state_seconds_count\{.*state="verifying"/) === 1 && now
     },
-    { what: 'the arrow to be counted', timeoutMs: 10_000 },
+    { what: 'the arrow to be counted', timeoutMs: 20_000 },
   )
   expect(text).toMatch(/rackward_node_state_seconds_count\{model="fake-hardware \/ Acme \/ One",state="verifying"\} 1/)
   expect(text).toMatch(/rackward_node_transitions_total\{from="verifying",to="manageable"\} 1/)

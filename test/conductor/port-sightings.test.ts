@@ -154,7 +154,7 @@ test('another loader is an event, with what fell silent before it; the same one 
         const done = event.kind === 'loader' && now?.file === event.file && now.worked === event.worked
         return done && events.length === wanted ? true : undefined
       },
-      { what: 'the loader', timeoutMs: 10_000, everyMs: 20 },
+      { what: 'the loader', timeoutMs: 20_000, everyMs: 20 },
     )
   }
   expect(events.map(({ detail }) => [detail.file, detail.silent, detail.what])).toEqual([

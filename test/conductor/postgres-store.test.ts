@@ -118,7 +118,7 @@ test('who takes the lease over ends what the one before may write and begin', as
 
   // One that writes nothing learns it from the renewal.
   await server.sql(database, 'UPDATE leases SET token = token + 1')
-  await until(() => !third.owner.mine({ uuid: uuid(1) }), { what: 'the third one to see it', timeoutMs: 10_000 })
+  await until(() => !third.owner.mine({ uuid: uuid(1) }), { what: 'the third one to see it', timeoutMs: 20_000 })
 })
 
 test('a reader that follows misses no event, in whatever order they are committed', async () => {
@@ -165,10 +165,10 @@ test('a server that crashes is missed while it is away, and used when it is back
   expect(await store.alive()).toBe(true)
 
   await server.run()
-  await until(() => store.node(uuid(1)).catch(() => undefined), { what: 'an answer', timeoutMs: 10_000 })
+  await until(() => store.node(uuid(1)).catch(() => undefined), { what: 'an answer', timeoutMs: 20_000 })
   await server.sql(database, "INSERT INTO events (at, kind, detail) VALUES (1, 'other', '{}')")
   const last = async () => heard.at(-1) === (await store.journal.lastSeq())
-  await until(last, { what: 'the doorbell', timeoutMs: 10_000 })
+  await until(last, { what: 'the doorbell', timeoutMs: 20_000 })
   expect(await store.writeFailure()).toBeUndefined()
   await store.close()
 

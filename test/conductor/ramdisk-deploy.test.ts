@@ -49,7 +49,7 @@ beforeAll(async () => {
     if (to) return void response.writeHead(302, { location: to }).end()
     response.end(request.url === '/kernel' ? KERNEL : RAMDISK)
   }).listen(0, '127.0.0.1')
-  await until(async () => files.listening, { what: 'the file server', timeoutMs: 5_000 })
+  await until(async () => files.listening, { what: 'the file server', timeoutMs: 20_000 })
   base = `http://127.0.0.1:${(files.address() as AddressInfo).port}`
   conductor = await startConductor(
     Config.parse({
@@ -263,7 +263,7 @@ describe('files', () => {
       asked.push({ url: 'other', authorization: request.headers.authorization })
       response.end(KERNEL)
     }).listen(0, '127.0.0.1')
-    await until(async () => other.listening, { what: 'the other server', timeoutMs: 5_000 })
+    await until(async () => other.listening, { what: 'the other server', timeoutMs: 20_000 })
     const to = encodeURIComponent(`http://127.0.0.1:${(other.address() as AddressInfo).port}/`)
     await kept
       .import({ source: `${base}/?to=${to}`, headers: { authorization: 'secret' } }, { guard })

@@ -63,7 +63,7 @@ const call = (method: string, path: string, body?: unknown) => plain(method, pat
 const look = async () => (await call('GET', `/v1/nodes/${node}`)).body
 const mac = () => `52:54:00:d0:00:${number.toString(16).padStart(2, '0')}`
 const state = (wanted: string) =>
-  until(async () => (await look()).provision_state === wanted, { what: wanted, timeoutMs: 5000, everyMs: 10 })
+  until(async () => (await look()).provision_state === wanted, { what: wanted, timeoutMs: 20_000, everyMs: 10 })
 const token = async (generation: number, atMs = Date.now()) =>
   mintToken(Buffer.from((await readFile(join(dir, 'data/boot.key'), 'utf8')).trim(), 'hex'), {
     nodeUuid: node,

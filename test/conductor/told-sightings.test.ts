@@ -60,7 +60,7 @@ test('conductors tell each other by texts of bounded size; one that is no record
   to.start()
   here.note('n', 'hello', { atMs: 5, detail: 'x'.repeat(20_000) })
   here.of('n').agentAtMs = systemClock.now() + 3_600_000
-  await until(() => texts.length > 0, { what: 'a text', timeoutMs: 10_000 })
+  await until(() => texts.length > 0, { what: 'a text', timeoutMs: 20_000 })
   await Promise.all([from.stop(), to.stop()])
   expect(texts.every((text) => Buffer.byteLength(text) <= 7_000)).toBe(true)
   const strange = ['nonsense', '{}', 'null', '{"uuid":"n","seen":7,"agentAtMs":1}']
@@ -80,7 +80,7 @@ test('a server that says much crowds nothing else out: signs are told without th
     for (let i = 0; i < 1_000; i += 1)
       sightings.sign('n', sign, { atMs: i, detail: `${i}\u001b[2J\u202e`.padEnd(5_000, 'x') })
   sightings.of('n').progress = { phase: 'write', doneBytes: 1, totalBytes: 2 }
-  await until(() => texts.length > 0, { what: 'a text', timeoutMs: 10_000 })
+  await until(() => texts.length > 0, { what: 'a text', timeoutMs: 20_000 })
   await told.stop()
   expect(Buffer.byteLength(texts[0] ?? '')).toBeLessThanOrEqual(7_000)
   expect(JSON.parse(texts[0] ?? '')).toMatchObject({ progress: { phase: 'write' } })
@@ -116,7 +116,7 @@ test('the clock of another conductor may be wrong: its agent is as silent as it 
   })
   other.of('n').agentAtMs = THERE_MS - 5_000
   other.waits('n', { atMs: THERE_MS - 3_000, detail: '7' })
-  await until(() => texts.length > 0, { what: 'a text', timeoutMs: 10_000 })
+  await until(() => texts.length > 0, { what: 'a text', timeoutMs: 20_000 })
   await Promise.all(started.map((told) => told.stop()))
   hears[0]?.(texts[0] as string)
   expect(owner.look('n')).toMatchObject({

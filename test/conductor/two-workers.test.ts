@@ -131,7 +131,7 @@ test('a result is saved although somebody else changes the record all the time',
   gate = new Promise((resolve) => (openGate = resolve))
   for (const by of [0, 1]) await start(by)
   await workers[0]?.dispatch(uuid(0), { type: 'power', target: 'power on' })
-  await until(() => acts.length === 1, { what: 'the act', timeoutMs: 10_000 })
+  await until(() => acts.length === 1, { what: 'the act', timeoutMs: 20_000 })
 
   let going = true
   const others = (async () => {
@@ -179,16 +179,16 @@ test('an act that was begun ends when its node is no longer ours, and is begun a
   workers.push(first)
   await first.start()
   await first.dispatch(uuid(2), { type: 'power', target: 'power on' })
-  await until(() => begun.length === 1, { what: 'the act', timeoutMs: 10_000 })
+  await until(() => begun.length === 1, { what: 'the act', timeoutMs: 20_000 })
   const pending = (await stores[0]?.node(uuid(2)))?.workflow.pendingEffects
 
   held = false
-  await until(() => begun[0]?.aborted, { what: 'the end of the act', timeoutMs: 10_000 })
+  await until(() => begun[0]?.aborted, { what: 'the end of the act', timeoutMs: 20_000 })
   await first.wake(uuid(2))
   expect(begun).toHaveLength(1)
 
   held = true
-  await until(() => first.wake(uuid(2)).then(() => begun.length === 2), { what: 'the act again', timeoutMs: 10_000 })
+  await until(() => first.wake(uuid(2)).then(() => begun.length === 2), { what: 'the act again', timeoutMs: 20_000 })
   expect((await stores[0]?.node(uuid(2)))?.workflow).toMatchObject({ pendingEffects: pending, tries: 0 })
 })
 
@@ -221,7 +221,7 @@ test('what was abandoned while it waited for its next try is not tried again', a
   workers.push(first)
   await first.start()
   await first.dispatch(uuid(4), { type: 'power', target: 'power on' })
-  await until(() => waits, { what: 'the pause before the next try', timeoutMs: 10_000 })
+  await until(() => waits, { what: 'the pause before the next try', timeoutMs: 20_000 })
   // By another conductor.
   await workers[1]?.dispatch(uuid(4), { type: 'break-lock', why: 'asked for' })
   await workers[1]?.dispatch(uuid(4), { type: 'power', target: 'power off' })
@@ -235,6 +235,6 @@ test('who watches the journal hears of events that another process added', async
   const stop = stores[0]?.journal.watch((upToSeq) => heard.push(upToSeq))
   await stores[1]?.journal.add({ atMs: 1, nodeUuid: null, kind: 'trouble', detail: {} })
   const last = await stores[1]?.journal.lastSeq()
-  await until(() => heard.includes(last as number), { what: 'the doorbell', timeoutMs: 10_000 })
+  await until(() => heard.includes(last as number), { what: 'the doorbell', timeoutMs: 20_000 })
   stop?.()
 })

@@ -233,7 +233,7 @@ test('a state that becomes unusually long is told once, before its deadline, als
       const now = await store.node(UUID)
       return now?.provisionState === 'wait call-back' && now
     },
-    { what: 'the wait', timeoutMs: 10_000, everyMs: 5 },
+    { what: 'the wait', timeoutMs: 20_000, everyMs: 5 },
   )
   expect(waits.workflow.usual).toMatchObject({ lowMs: 40_000, highMs: 55_000, of: 'image', samples: 5 })
 
@@ -244,7 +244,7 @@ test('a state that becomes unusually long is told once, before its deadline, als
   nowMs += 10_000
   worker = newWorker()
   await worker.start()
-  await until(async () => (await slowEvents()).length > 0, { what: 'the event', timeoutMs: 10_000, everyMs: 5 })
+  await until(async () => (await slowEvents()).length > 0, { what: 'the event', timeoutMs: 20_000, everyMs: 5 })
   nowMs += 100_000
   await looked()
   expect(await slowEvents()).toMatchObject([

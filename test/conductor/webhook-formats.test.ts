@@ -130,7 +130,7 @@ describe('posted by a conductor', () => {
 
   test('each format reaches its receiver with its secret; a redirect is an error, and not followed', async () => {
     await enroll('one')
-    await until(() => heard.length === 4, { what: 'four posts', timeoutMs: 10_000, everyMs: 10 })
+    await until(() => heard.length === 4, { what: 'four posts', timeoutMs: 20_000, everyMs: 10 })
     const at = (format: string) => heard.find(({ url }) => url.includes(`/${format}`))
     expect(at('alertmanager')?.authorization).toBe('Bearer token-of-alertmanager')
     expect(at('cloudevents')?.authorization).toBe('Bearer token-of-cloudevents')
@@ -139,7 +139,7 @@ describe('posted by a conductor', () => {
 
     status.of = 307
     await enroll('two')
-    await until(() => heard.length >= 8, { what: 'four more', timeoutMs: 10_000, everyMs: 10 })
+    await until(() => heard.length >= 8, { what: 'four more', timeoutMs: 20_000, everyMs: 10 })
     await until(async () => (await states()).every(({ failures }) => failures > 0), {
       what: 'every hook to have failed',
       timeoutMs: 10_000,

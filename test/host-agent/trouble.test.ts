@@ -27,7 +27,7 @@ test('a port that is not reached and a certificate that is not accepted are told
   for (let tries = 1; tries <= 10; tries += 1) trouble(unreached, tries)
   trouble(new Fault('agent.token', 'used already'), 1)
   trouble(distrusted, 1)
-  await until(() => asked.length === 3, { what: 'what is said', timeoutMs: 10_000 })
+  await until(() => asked.length === 3, { what: 'what is said', timeoutMs: 20_000 })
   expect(asked.sort()).toEqual(['GET /agent-said/distrusts', 'GET /agent-said/unreached', 'GET /agent-said/unreached'])
   expect(said).toHaveLength(4)
   server.close()

@@ -138,7 +138,7 @@ test('zeros that could not be written end the deploy when nothing writes any mor
   const failing = write(watched, { run: async () => ({ code: 1, stdout: '', stderr: '' }) }).finally(
     () => (isOver = true),
   )
-  await until(async () => isWaiting && hasFailed, { what: 'both', timeoutMs: 10_000, everyMs: 1 })
+  await until(async () => isWaiting && hasFailed, { what: 'both', timeoutMs: 20_000, everyMs: 1 })
   expect(isOver).toBe(false)
   open()
   await expect(failing).rejects.toThrow(/is full/)

@@ -40,7 +40,7 @@ describe('the budget', () => {
     impatient.abort(new Fault('image.source', 'not any more'))
     expect(await left).toBe('image.source: not any more')
     for (let done = 0; done < 5; done += 1) {
-      await until(() => release.length > 0, { what: 'a turn', timeoutMs: 5000, everyMs: 1 })
+      await until(() => release.length > 0, { what: 'a turn', timeoutMs: 20_000, everyMs: 1 })
       release.shift()?.()
     }
     await Promise.all(all)
@@ -63,7 +63,7 @@ describe('the budget', () => {
     expect(await ended(importImage(store, { source: `${base}/trickle`, name: 'x' }, { budget }))).toContain(
       'limits.images.importSeconds',
     )
-    await until(() => bench.open() === 0, { what: 'the connection to end', timeoutMs: 5000, everyMs: 5 })
+    await until(() => bench.open() === 0, { what: 'the connection to end', timeoutMs: 20_000, everyMs: 5 })
     expect((await readdir(store.root)).filter((entry) => entry.startsWith('.part'))).toEqual([])
   })
   test('a download that is slower than the least rate ends', async () => {
@@ -88,7 +88,7 @@ describe('the budget', () => {
     }
     const [one, two] = [new AbortController(), new AbortController()]
     const ends = [ended(source.resolve(node, one.signal)), ended(source.resolve(node, two.signal))]
-    await until(() => bench.open() === 1, { what: 'the download', timeoutMs: 5000, everyMs: 5 })
+    await until(() => bench.open() === 1, { what: 'the download', timeoutMs: 20_000, everyMs: 5 })
     one.abort(new Fault('node.lock-broken', 'no'))
     expect(await ends[0]).toBe('node.lock-broken: no')
     expect(bench.open()).toBe(1)

@@ -107,7 +107,7 @@ describe('addresses', () => {
     const abort = new AbortController()
     const source = `http://images.example:${port()}/`
     const going = ended(importImage(store, { source, name: 'x' }, { guard, signal: abort.signal }))
-    await until(() => connectedTo.length > 0, { what: 'the connection', timeoutMs: 5000, everyMs: 5 })
+    await until(() => connectedTo.length > 0, { what: 'the connection', timeoutMs: 20_000, everyMs: 5 })
     unsubscribe('net.client.socket', onSocket)
     abort.abort(new Fault('image.source', 'enough'))
     await going

@@ -61,8 +61,8 @@ test('twenty clients of one address that work keep their connections while thirt
 test('one address that opens silent connections loses its own, the oldest first', async () => {
   for (let n = 0; n < 25; n += 1) silent(1)
   for (let n = 0; n < 15; n += 1) silent(n + 2)
-  await until(async () => (await connections()) === ALL, { what: 'a full listener', timeoutMs: 10_000 })
+  await until(async () => (await connections()) === ALL, { what: 'a full listener', timeoutMs: 20_000 })
   expect(await ask(worker())).toBe(true)
   expect(refused).toEqual(['all 127.0.3.1'])
-  await until(() => sockets[0]?.destroyed === true, { what: 'the end of the oldest', timeoutMs: 10_000 })
+  await until(() => sockets[0]?.destroyed === true, { what: 'the end of the oldest', timeoutMs: 20_000 })
 })

@@ -126,7 +126,7 @@ test('a wait outlives a program that was too slow once, and its failure names th
     if (calls === 1) throw new Fault('run.timeout', 'virsh did not end within 10 ms')
     return 'there'
   }
-  expect(await until(slowOnce, { what: 'libvirt', timeoutMs: 5000, everyMs: 1 })).toBe('there')
+  expect(await until(slowOnce, { what: 'libvirt', timeoutMs: 20_000, everyMs: 1 })).toBe('there')
 
   const alwaysSlow = async () => {
     throw new Fault('run.timeout', 'virsh did not end within 10 ms')
@@ -138,7 +138,7 @@ test('a wait outlives a program that was too slow once, and its failure names th
   const broken = async () => {
     throw new Fault('run.missing', 'cannot run virsh')
   }
-  await expect(until(broken, { what: 'libvirt', timeoutMs: 5000 })).rejects.toMatchObject({ code: 'run.missing' })
+  await expect(until(broken, { what: 'libvirt', timeoutMs: 20_000 })).rejects.toMatchObject({ code: 'run.missing' })
 })
 
 test('a file is replaced whole or not at all, and a key file holds exactly its key', async () => {

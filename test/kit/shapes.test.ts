@@ -37,7 +37,7 @@ test('a loop goes on after a round that fails, and its end waits for the round t
     await new Promise((resolve) => setImmediate(resolve))
     ended = true
   })
-  await until(() => rounds === 3, { what: 'three rounds', timeoutMs: 10_000 })
+  await until(() => rounds === 3, { what: 'three rounds', timeoutMs: 20_000 })
   expect(errors).toMatchObject([{ message: 'the first round' }])
   await loop.stop()
   expect({ ended, rounds }).toEqual({ ended: true, rounds: 3 })

@@ -20,6 +20,6 @@ export const steppingClock = (time: () => number): SteppingClock => ({
   },
   async looked(rounds = 4) {
     const end = slept + rounds
-    await until(() => slept >= end, { what: 'the work to look again', timeoutMs: 10_000, everyMs: 2 })
+    await until(() => slept >= end, { what: 'the work to look again', timeoutMs: 20_000, everyMs: 2 })
   },
 })

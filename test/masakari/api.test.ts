@@ -151,7 +151,7 @@ test('a notification about a host that is not proven dead makes the mesh look, i
     202,
     expect.objectContaining({ status: 'new', type: 'COMPUTE_HOST', generated_time: '2026-11-21T10:00:00.123000' }),
   ])
-  await until(() => bench.mesh.core.memory.of('h1').hintedMs !== undefined, { what: 'a look', timeoutMs: 5_000 })
+  await until(() => bench.mesh.core.memory.of('h1').hintedMs !== undefined, { what: 'a look', timeoutMs: 20_000 })
   expect(refusal(await bench.notify('h1'))).toEqual([
     409,
     'conflictingRequest',

@@ -61,16 +61,16 @@ test('a host that is drained, held, or not let in gets no instance stopped; what
       mesh.set(KEYS.holds + host, { kind, why: 'a test', by: 'a test', seconds: null })
     const ready = () =>
       ['h1', 'h2', 'h3', 'h5', 'h6'].every((host) => mesh.core.verdicts.get(host)?.state === 'healthy')
-    await until(ready, { what: 'the verdicts', timeoutMs: 10_000, everyMs: 20 })
+    await until(ready, { what: 'the verdicts', timeoutMs: 20_000, everyMs: 20 })
 
     const nowMs = monotonicClock.now()
     for (const host of ['h1', 'h2', 'h3', 'h4', 'h5', 'h6'])
       for (const kind of ['stop', 'start'] as const)
         mesh.core.errand({ token: `${host} ${kind}`, kind, host, instance: `${kind}-${host}`, why: 'a test' }, nowMs)
     const wanted = ['start start-h1 of h1', 'start start-h2 of h2', 'start start-h6 of h6', 'stop stop-h6 of h6']
-    await until(() => cloud.orders.length >= wanted.length, { what: 'the orders', timeoutMs: 10_000, everyMs: 20 })
+    await until(() => cloud.orders.length >= wanted.length, { what: 'the orders', timeoutMs: 20_000, everyMs: 20 })
     const { rounds } = mesh.core
-    await until(() => mesh.core.rounds > rounds + 5, { what: 'more rounds', timeoutMs: 10_000, everyMs: 20 })
+    await until(() => mesh.core.rounds > rounds + 5, { what: 'more rounds', timeoutMs: 20_000, everyMs: 20 })
     expect(cloud.orders.toSorted()).toEqual(wanted)
   } finally {
     mesh.stop()

@@ -105,7 +105,7 @@ describe('crash dumps', () => {
     const stop = await listenKdump({ address: '127.0.0.1', port: 17_410 }, (address) => seen.push(address))
     const socket = createSocket('udp4')
     for (const bytes of [Buffer.from('noise'), MESSAGE]) socket.send(bytes, 17_410, '127.0.0.1')
-    await until(() => seen.length > 0, { what: 'the message', timeoutMs: 5_000 })
+    await until(() => seen.length > 0, { what: 'the message', timeoutMs: 20_000 })
     socket.close()
     stop()
     expect(seen).toEqual(['127.0.0.1'])

@@ -46,7 +46,7 @@ describe('through Nova', () => {
     // While it is emptied it may die like any other; in maintenance it may not be fenced.
     expect(mesh.core.cluster.holdOf('cmp1')).toBeUndefined()
     twin.vms.splice(twin.vms.indexOf(stays), 1)
-    await until(() => hold()?.kind === 'maintenance', { what: 'the host to be in maintenance', timeoutMs: 10_000 })
+    await until(() => hold()?.kind === 'maintenance', { what: 'the host to be in maintenance', timeoutMs: 20_000 })
     expect(hold()).toMatchObject({ why: 'drained: new fans', by: 'op' })
     expect(twin.migrations).toEqual([])
   })
@@ -55,7 +55,7 @@ describe('through Nova', () => {
     twin.moveMs = 60_000
     const vm = twin.addServer('a', 'cmp1')
     drain('cmp1')
-    await until(() => twin.live.length === 1, { what: 'the live migration', timeoutMs: 10_000 })
+    await until(() => twin.live.length === 1, { what: 'the live migration', timeoutMs: 20_000 })
     const target = twin.live[0]?.dest_compute as string
     twin.stopCompute('cmp1')
     twin.moveMs = 50

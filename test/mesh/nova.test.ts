@@ -64,7 +64,7 @@ test('a server is stopped and started where it is; one elsewhere, one that wants
     for (const step of ['stop', 'start'] as const) {
       const taken = async () => (await driver.restart({ host: 'cmp1', instance, step }, signal)).got === 'done'
       expect(await taken()).toBe(false)
-      await until(taken, { what: step, timeoutMs: 10_000, everyMs: 20 })
+      await until(taken, { what: step, timeoutMs: 20_000, everyMs: 20 })
       expect(twin.vms[0]?.vm_state).toBe(step === 'stop' ? 'stopped' : 'active')
     }
     const unwanted = twin.addServer('unwanted', 'cmp1', { metadata: { HA_Enabled: 'False' } }).id

@@ -40,16 +40,16 @@ test('a host reads the order for its own boot and no other; the slot is there be
   const host = writer('b1')
   host.start()
   try {
-    await until(() => seen.length > 0, { what: 'the first read', timeoutMs: 10_000 })
+    await until(() => seen.length > 0, { what: 'the first read', timeoutMs: 20_000 })
     expect(seen[0]).toBe(false)
     expect(await readFile(slotPath(directory, 'h1'), 'utf8')).toBe('')
     const slots = new PillSlots(directory)
     await slots.ask({ op: 'write', host: 'h1', pill: pill({ boot: 'b0' }) })
     const before = seen.length
-    await until(() => seen.length > before + 1, { what: 'a read of another boot’s order', timeoutMs: 10_000 })
+    await until(() => seen.length > before + 1, { what: 'a read of another boot’s order', timeoutMs: 20_000 })
     expect(seen.at(-1)).toBe(false)
     await slots.ask({ op: 'write', host: 'h1', pill: pill() })
-    await until(() => seen.at(-1) === true, { what: 'its own order', timeoutMs: 10_000 })
+    await until(() => seen.at(-1) === true, { what: 'its own order', timeoutMs: 20_000 })
   } finally {
     host.stop()
   }
@@ -64,7 +64,7 @@ test('lifting takes away the order of that incident alone', async () => {
       readFile(slotPath(directory, 'h1'))
         .then(() => true)
         .catch(() => false),
-    { what: 'the directory', timeoutMs: 10_000 },
+    { what: 'the directory', timeoutMs: 20_000 },
   )
   host.stop()
   await slots.ask({ op: 'write', host: 'h1', pill: pill({ incident: 'h1.5.20', epoch: 5 }) })
@@ -96,7 +96,7 @@ test('a storage that never answers is given up at the deadline, and nothing more
   })
   const answers: PillAnswer[] = []
   environment.pill({ op: 'read', host: 'h1' }, monotonicClock.now() + 100, (answer) => answers.push(answer))
-  await until(() => answers.length === 1, { what: 'the answer', timeoutMs: 10_000 })
+  await until(() => answers.length === 1, { what: 'the answer', timeoutMs: 20_000 })
   expect(answers).toEqual([{ ok: false, fault: 'the shared storage did not answer in time' }])
   expect(begun).toBe(1)
 })

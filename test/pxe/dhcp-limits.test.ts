@@ -145,11 +145,11 @@ describe('the socket', () => {
         throw new Error('a bug')
       }
       send(packet(1, 'discover'))
-      await until(() => events.length > 0, { what: 'the event', timeoutMs: 5000 })
+      await until(() => events.length > 0, { what: 'the event', timeoutMs: 20_000 })
       expect(events).toEqual([{ kind: 'fault', from: '127.0.0.1', why: 'Error: a bug' }])
       owner.client = client
       send(packet(9, 'discover'))
-      await until(() => events.length > 1, { what: 'the next packet', timeoutMs: 5000 })
+      await until(() => events.length > 1, { what: 'the next packet', timeoutMs: 20_000 })
       expect(events[1]).toEqual({ kind: 'unknown', mac: mac(9) })
     }))
 })

@@ -48,7 +48,7 @@ describe('the server, asked by real clients', () => {
       socket.send(encodeTftp({ op: 'error', code: 8, message: 'aborted' }), from, '127.0.0.1'),
     )
     socket.send(encodeTftp({ op: 'rrq', file: 'loader.efi', mode: 'octet', options }), port, '127.0.0.1')
-    await until(() => events.length > 0, { what: 'the event', timeoutMs: 10_000 })
+    await until(() => events.length > 0, { what: 'the event', timeoutMs: 20_000 })
     socket.close()
     expect(events).toEqual([{ kind: 'sent', ip: '127.0.0.1', file: 'loader.efi', sizeBytes: 0 }])
   })
@@ -144,7 +144,7 @@ describe('a path that cuts no row of blocks into packets, for its frames are sma
         const port = await server.listen({ ip: '127.0.0.1', port: 0 })
         const got = await fetchInWindows(port, { address, blockBytes: 1468, window })
         expect(got?.equals(file)).toBe(true)
-        await until(() => events.length > 0, { what: 'the event', timeoutMs: 10_000 })
+        await until(() => events.length > 0, { what: 'the event', timeoutMs: 20_000 })
         expect(events.map(({ kind }) => kind)).toEqual(['sent'])
       } finally {
         server.stop()
@@ -247,9 +247,9 @@ describe('a server under attack', () => {
       if (answers.length === 1) socket.send(encodeTftp({ op: 'ack', block: 1 }), from.port, from.address)
     })
     socket.send(encodeTftp({ op: 'rrq', file: 'loader.efi', mode: 'octet', options: new Map() }), port, '127.0.0.1')
-    await until(() => answers.length === 2, { what: 'the second block', timeoutMs: 5000 })
+    await until(() => answers.length === 2, { what: 'the second block', timeoutMs: 20_000 })
     await askAndKeepSilent(port, '127.0.0.2')
-    await until(() => events.some((event) => event.kind === 'refused'), { what: 'the refusal', timeoutMs: 5000 })
+    await until(() => events.some((event) => event.kind === 'refused'), { what: 'the refusal', timeoutMs: 20_000 })
     expect(events.at(-1)).toEqual({ kind: 'refused', ip: '127.0.0.2', file: 'loader.efi', why: 'too many transfers' })
   })
   test('a fault in a handler is an event, and the next request is answered', async () => {
@@ -259,7 +259,7 @@ describe('a server under attack', () => {
       return file
     })
     await askAndKeepSilent(port, '127.0.0.2')
-    await until(() => events.length > 0, { what: 'the event', timeoutMs: 5000 })
+    await until(() => events.length > 0, { what: 'the event', timeoutMs: 20_000 })
     expect(events).toEqual([{ kind: 'fault', ip: '127.0.0.2', why: 'Error: a bug' }])
     expect((await honestDownload(port)).equals(file)).toBe(true)
   })
@@ -272,7 +272,7 @@ describe('a server under attack', () => {
       port,
       '127.0.0.1',
     )
-    await until(() => events.length > 0, { what: 'the event', timeoutMs: 5000 })
+    await until(() => events.length > 0, { what: 'the event', timeoutMs: 20_000 })
     expect(events[0]).toMatchObject({ kind: 'refused', file: `?]0;owned?${'x'.repeat(189)}…` })
   })
 })

@@ -117,7 +117,7 @@ test('a MAC that belongs to no port gets no answer, however often it asks, and o
     db.close()
     return rows.map(({ detail }) => (JSON.parse(detail) as { mac: string }).mac).filter((mac) => mac.startsWith('02:'))
   }
-  await until(() => events().length >= 2, { what: 'the events', timeoutMs: 5_000 })
+  await until(() => events().length >= 2, { what: 'the events', timeoutMs: 20_000 })
   expect(events()).toEqual(['02:00:00:00:ee:01', '02:00:00:00:ee:02'])
 })
 

@@ -45,7 +45,7 @@ test('an address that a BMC quotes in its refusal is a secret, and is not shown'
     subscription: { destination, context: 'x' },
   })
   const running = source.run()
-  await until(() => source.now().why?.startsWith('bmc.refused'), { what: 'the refusal', timeoutMs: 10_000 })
+  await until(() => source.now().why?.startsWith('bmc.refused'), { what: 'the refusal', timeoutMs: 20_000 })
   expect(source.now().why).toBe('bmc.refused: POST: the value (its address) is wrong, and so is …')
   abort.abort(new Error('end'))
   await running
@@ -80,7 +80,7 @@ test('streams that fail after a minute each are not tried again and again: the p
     subscription: { destination: 'https://192.0.2.1/x', context: 'x' },
   })
   const running = source.run()
-  await until(() => source.now().way === 'push' || opens.length > 10, { what: 'a subscription', timeoutMs: 10_000 })
+  await until(() => source.now().way === 'push' || opens.length > 10, { what: 'a subscription', timeoutMs: 20_000 })
   expect(source.now().way).toBe('push')
   expect(opens).toEqual([0, 61_000, 123_000])
   abort.abort(new Error('end'))
@@ -173,14 +173,14 @@ test('events that announce nothing cause fewer and fewer reads; the first change
     },
   })
   bell.ring()
-  await until(() => clock.at > 120_000, { what: 'two minutes', timeoutMs: 10_000, everyMs: 1 })
+  await until(() => clock.at > 120_000, { what: 'two minutes', timeoutMs: 20_000, everyMs: 1 })
   const [first, second] = readAt
   expect([first, second]).toEqual([0, 1_000])
   expect(readAt.filter((atMs) => atMs <= 120_000).length).toBeLessThan(25)
 
   found = 'change'
   const before = readAt.length
-  await until(() => readAt.length > before + 2, { what: 'the change', timeoutMs: 10_000, everyMs: 1 })
+  await until(() => readAt.length > before + 2, { what: 'the change', timeoutMs: 20_000, everyMs: 1 })
   const [, one = 0, two = 0] = readAt.slice(before)
   expect(two - one).toBe(1_000)
   abort.abort(new Error('end'))

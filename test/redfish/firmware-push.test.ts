@@ -206,7 +206,7 @@ test('a push that something more urgent ends is over at once, and leaves nothing
   const why = new Error('a fence came')
   urgent.abort(why)
   expect(await ended).toBe(why)
-  await until(async () => opened?.destroyed, { what: 'the file to be closed', timeoutMs: 5_000 })
+  await until(async () => opened?.destroyed, { what: 'the file to be closed', timeoutMs: 20_000 })
   await client.close(AbortSignal.timeout(5_000))
   server.closeAllConnections()
   server.close()

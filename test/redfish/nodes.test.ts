@@ -88,7 +88,7 @@ test('the key of the BMC is shown, kept over a restart, and a changed one is a f
       const { body } = await api('GET', '/v1/nodes/r1/management/boot_device')
       return body.error_message as string
     },
-    { what: 'the refusal', timeoutMs: 10_000 },
+    { what: 'the refusal', timeoutMs: 20_000 },
   )
   expect(refused).toMatch(/has another key than before/)
   expect(bmc.heard.length).toBe(heard)
@@ -116,7 +116,7 @@ test('a wrong path, a wrong password and a second node at one BMC are refused by
 
 test('an arbiter that asks whose BMC it is costs one read of the system', async () => {
   await enrolled()
-  await until(async () => bmc.sessions.size === 1, { what: 'the session', timeoutMs: 10_000 })
+  await until(async () => bmc.sessions.size === 1, { what: 'the session', timeoutMs: 20_000 })
   const reads = () => bmc.heard.filter(({ method, path }) => method === 'GET' && path === bmc.systemPath).length
   await conductor.powerSync.stop()
   const before = reads()

@@ -49,9 +49,9 @@ test('a restart of the BMC ends its sessions; the client logs in again; a forgot
   await client.setBootDevice({ ...PXE, once: false }, signal)
   expect(bmc.system.boot.BootSourceOverrideTarget).toBe('Pxe')
   await client.resetController('cold', signal)
-  await until(() => bmc.sessions.size === 0, { what: 'the restart', timeoutMs: 10_000 })
+  await until(() => bmc.sessions.size === 0, { what: 'the restart', timeoutMs: 20_000 })
   const device = () => client.bootDevice(signal).catch(() => undefined)
-  expect(await until(device, { what: 'the BMC to be back', timeoutMs: 10_000 })).toEqual({
+  expect(await until(device, { what: 'the BMC to be back', timeoutMs: 20_000 })).toEqual({
     device: null,
     persistent: null,
   })

@@ -55,7 +55,7 @@ test('nothing of a body is awaited or parsed before its sender has proven who it
   const endless = await hold(base, `${head}Transfer-Encoding: chunked\r\n\r\n5\r\n[[[[[\r\n`)
   const huge = await hold(base, `${head}Content-Length: 1000000000\r\n\r\n`)
   for (const { heard, socket } of [endless, huge]) {
-    await until(() => heard().startsWith('HTTP/1.1 401'), { what: 'a refusal', timeoutMs: 10_000 })
+    await until(() => heard().startsWith('HTTP/1.1 401'), { what: 'a refusal', timeoutMs: 20_000 })
     socket.destroy()
   }
   expect(await shoot(base, POLICY, { method: 'PUT', headers: JSON_TYPE, body: 'no JSON' })).toBe(401)
@@ -79,7 +79,7 @@ test('connections that never ask are few for each address, make room for others,
     Array.from({ length: 60 }, (_, i) => hold(base, 'GET /healthz HTTP/1.1\r\n', `127.0.5.${1 + (i % 4)}`)),
   )
   const open = () => silent.filter(({ socket }) => !socket.destroyed).length
-  await until(() => open() <= 30, { what: 'refusals', timeoutMs: 10_000 })
+  await until(() => open() <= 30, { what: 'refusals', timeoutMs: 20_000 })
   expect(await shoot(base, '/healthz')).toBe(200)
   await until(() => silent.every(({ socket }) => socket.destroyed), { what: 'the silent ones', timeoutMs: 20_000 })
 })

@@ -27,7 +27,7 @@ async function eat(): Promise<void> {
     sockets.push(socket)
   }
   for (let i = 0; i < 20; i += 1) open()
-  await until(async () => (await victim.descriptors()) >= 40, { what: 'the connections', timeoutMs: 10_000 })
+  await until(async () => (await victim.descriptors()) >= 40, { what: 'the connections', timeoutMs: 20_000 })
   await limit(await victim.descriptors())
   // Numbers below it may be free.
   for (let i = 0; i < 20; i += 1) open()

@@ -110,7 +110,7 @@ test('slow headers, slow bodies and whoever reads no answer are ended', async ()
     expect.stringMatching(/^HTTP\/1.1 431/),
   ])
   reader.socket.resume()
-  await until(() => reader.socket.destroyed, { what: 'the reader to be ended', timeoutMs: 10_000 })
+  await until(() => reader.socket.destroyed, { what: 'the reader to be ended', timeoutMs: 20_000 })
   expect(reader.heard().length).toBeLessThan(6_000_000)
 })
 

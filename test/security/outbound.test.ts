@@ -86,7 +86,7 @@ async function available(): Promise<string> {
       const node = (await victim.call('GET', `/v1/nodes/${uuid}`)).body
       return node.provision_state === state && node.reservation === null
     }
-    await until(there, { what: `${state}`, timeoutMs: 10_000, everyMs: 20 })
+    await until(there, { what: `${state}`, timeoutMs: 20_000, everyMs: 20 })
   }
   return uuid
 }
@@ -113,7 +113,7 @@ test.each([
   // A download in pieces and whole, and what the collector has not taken yet; not the gigabytes that were offered.
   expect((await victim.rssBytes()) - beforeBytes).toBeLessThan(400 * MIB)
   expect(quantile(times, 0.95)).toBeLessThan(2_000)
-  await until(() => open === 0, { what: 'the connection to end', timeoutMs: 5_000 })
+  await until(() => open === 0, { what: 'the connection to end', timeoutMs: 20_000 })
 })
 
 test('many requests at once are a few downloads at a time, and an answer for each', async () => {

@@ -117,7 +117,7 @@ test('an act that nobody wants any more ends at once, and leaves no session behi
   }
   server.answers = (bytes, count) => (count === 6 ? [] : [bytes])
   await expect(client(server).power(abort.signal)).rejects.toMatchObject({ code: 'bmc.busy' })
-  await until(() => server.sessions.size === 0, { what: 'the end of the session', timeoutMs: 5_000 })
+  await until(() => server.sessions.size === 0, { what: 'the end of the session', timeoutMs: 20_000 })
 })
 
 test('power and identity come in one session', async () => {
@@ -174,7 +174,7 @@ describe('polls', () => {
     server.takes = () => false
     const giveWay = new AbortController()
     const poll = client(server).poll(signal, giveWay.signal)
-    await until(() => server.datagrams > 0, { what: 'the poll to begin', timeoutMs: 5_000, everyMs: 5 })
+    await until(() => server.datagrams > 0, { what: 'the poll to begin', timeoutMs: 20_000, everyMs: 5 })
     giveWay.abort(new Fault('bmc.busy', 'something more urgent came'))
     await expect(poll).rejects.toMatchObject({ code: 'bmc.busy' })
   })

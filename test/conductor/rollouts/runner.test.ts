@@ -89,7 +89,7 @@ test('a conductor that stands still before a send, and one that goes on instead:
   })
   const next = runnerOf(store, { send: (request, by) => take(store, request, by) })
   const standing = slow.round()
-  await until(() => isWaiting, { what: 'the first conductor to send', timeoutMs: 10_000, everyMs: 5 })
+  await until(() => isWaiting, { what: 'the first conductor to send', timeoutMs: 20_000, everyMs: 5 })
   await next.round()
   letGo()
   await standing

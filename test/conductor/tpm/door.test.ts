@@ -43,7 +43,7 @@ const state = (wanted: string) =>
       const now = await api.ok('GET', `/v1/nodes/${node}`)
       return now.provision_state === wanted && now.reservation === null && now
     },
-    { what: wanted, timeoutMs: 10_000, everyMs: 20 },
+    { what: wanted, timeoutMs: 20_000, everyMs: 20 },
   )
 const mode = (tpm: string) =>
   api.ok('PATCH', `/v1/nodes/${node}`, [{ op: 'add', path: '/driver_info/tpm', value: tpm }])

@@ -172,7 +172,7 @@ test('a TPM that does not answer is told by name in time, though its device cann
   }
   const device = () => Promise.resolve({ transmit, close: never })
   const proving = proveBoot({ run, clock: hand, ask, device, say: () => undefined })
-  await until(() => Promise.resolve(asked || undefined), { what: 'a command', timeoutMs: 10_000 })
+  await until(() => Promise.resolve(asked || undefined), { what: 'a command', timeoutMs: 20_000 })
   hand.pass(89_000)
   expect(calls).toEqual([])
   hand.pass(2_000)

@@ -69,12 +69,12 @@ test('a server that proves itself and ends at once, again and again, is called o
     },
   })
   neighbours.meet([neighbourAt(port, ticket())])
-  await until(() => ends > 0, { what: 'the end', timeoutMs: 10_000, everyMs: 5 })
+  await until(() => ends > 0, { what: 'the end', timeoutMs: 20_000, everyMs: 5 })
   for (let round = 0; round < 50; round += 1) neighbours.greet()
   expect(calls).toBe(1)
   nowMs += 1_000
   neighbours.greet()
-  await until(() => calls === 2, { what: 'the next call', timeoutMs: 10_000, everyMs: 5 })
+  await until(() => calls === 2, { what: 'the next call', timeoutMs: 20_000, everyMs: 5 })
   neighbours.close()
   fake.close()
 })
