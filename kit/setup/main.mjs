@@ -3,22 +3,13 @@
  *  runs before there is a compiler. */
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ensureConsul } from './consul.mjs'
 import { PACKAGES, RUNTIME } from './packages.mjs'
 import { disableServices, withoutServices } from './services.mjs'
+import { sourcesKey } from './sources.mjs'
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..')
 const ROOMS = ['kit', 'pxe', 'images', 'conductor', 'host-agent', 'cli', 'test']
@@ -84,27 +75,6 @@ function npmPackages() {
   writeFileSync(stamp, key)
 }
 
-/** Newest change of any source; compiled again only when it moved. */
-function sourcesKey() {
-  const hash = createHash('sha256')
-  const walk = (dir) => {
-    for (const entry of readdirSync(dir, { withFileTypes: true }).sort((a, b) => a.name.localeCompare(b.name))) {
-      const path = join(dir, entry.name)
-      if (entry.isDirectory()) walk(path)
-      else if (/\.(tsx?|js|json|css|svg)$/.test(entry.name))
-        hash
-          .update(path)
-          .update(String(statSync(path).mtimeMs))
-          .update(String(statSync(path).size))
-    }
-  }
-  for (const room of [...ROOMS, UI]) walk(join(ROOT, room))
-  return hash
-    .update(readFileSync(join(ROOT, 'tsconfig.json')))
-    .update(readFileSync(join(ROOT, 'package-lock.json')))
-    .digest('hex')
-}
-
 function moveAll(names, from, to) {
   mkdirSync(to, { recursive: true })
   for (const name of names) if (existsSync(join(from, name))) renameSync(join(from, name), join(to, name))
@@ -112,7 +82,7 @@ function moveAll(names, from, to) {
 
 async function compile() {
   const stamp = join(ROOT, 'dist/.stamp')
-  const key = sourcesKey()
+  const key = sourcesKey(ROOT, [...ROOMS, UI])
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === key) return
   say('compiling')
   // What else is in dist is not the compiler's. What was built before stays until there is more: it takes racks down.

@@ -1,6 +1,7 @@
 /** What the Kubernetes driver must find true, of the fake and of a real API server alike. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { KubernetesDriver } from '../../host-agent/adapters/instances/kubernetes.ts'
+import { systemClock } from '../../kit/clock.ts'
 import { http, type Http } from '../../kit/http.ts'
 import { MemoryMesh } from '../mesh/memory-world.ts'
 import { Cluster, DEATH, signal, type ClusterAccess, type Doc } from './cluster.ts'
@@ -195,7 +196,8 @@ export function kubernetesConformance(
           const living = (await cluster.pods()).filter(({ metadata }) => !metadata.deletionTimestamp)
           for (let missing = 3 - living.length; missing > 0; missing -= 1)
             await cluster.addPod(`new-${(made += 1)}`, { owner, node: 'n2' })
-          await new Promise((resolve) => setTimeout(resolve, 50))
+          // The period of the controller, which nothing waits for.
+          await systemClock.sleep(50)
         }
       })()
       try {
