@@ -16,6 +16,8 @@ export interface Waiting extends Takes {
   /** Higher goes first. */
   readonly priority: number
   readonly sinceMs: number
+  /** Why it may not begin however much room there is; null: it may. */
+  readonly stopped: string | null
 }
 
 export interface Bounds {
@@ -63,7 +65,7 @@ export function decide(
   const admit: string[] = []
   const held: HeldBack[] = []
   for (const one of inOrder(waiting, nowMs)) {
-    const why = used.whyHeld(one, bounds)
+    const why = one.stopped ?? used.whyHeld(one, bounds)
     if (why === undefined) {
       used.add(one)
       admit.push(one.uuid)

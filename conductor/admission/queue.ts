@@ -11,6 +11,7 @@ import { STATES } from '../node/workflow/states.ts'
 import { nodeSlices } from '../store/slices.ts'
 import type { Store } from '../store/port.ts'
 import { adapt, adaptedAt, type Adapted, type Range } from './aimd.ts'
+import type { PlaceEvents } from './place-events.ts'
 import { decide, RESOURCES, type Bounds, type Scarce, type Takes, type Waiting } from './decide.ts'
 import { isTimed, standingOf } from './standing.ts'
 
@@ -25,6 +26,7 @@ export interface AdmissionParts {
   readonly store: Pick<Store, 'nodes' | 'node'>
   readonly sightings: Pick<Sightings, 'queued'>
   readonly dispatch: (uuid: string, event: StepEvent) => Promise<NodeRecord>
+  readonly events: Pick<PlaceEvents, 'tell'>
   /** Whether this conductor admits; the others only know the places. */
   readonly onDuty: () => boolean
   readonly config: AdmissionConfig
@@ -185,6 +187,7 @@ export class AdmissionQueue {
     const { admit, held } = decide(waiting, [...this.running.values(), ...begun], { bounds, nowMs: clock.now() })
     this.tell(held, bounds)
     if (!onDuty()) return
+    await this.parts.events.tell(this.held, clock.now())
     const rest = [...admit]
     for (const uuid of rest) this.admitting.add(uuid)
     const one = async (): Promise<void> => {

@@ -24,7 +24,10 @@ export function standingOf(node: NodeRecord): QueueStanding {
       ...(writesLater(node) ? ['writes' as const] : []),
     ]
     const sinceMs = workflow.lockedAtMs ?? workflow.sinceMs
-    return { is: 'waiting', waiting: { ...at, resources, priority: priorityOf(node), sinceMs } }
+    const stopped = node.maintenance
+      ? `the node is in maintenance: ${node.maintenanceReason ?? 'no reason was given'}`
+      : null
+    return { is: 'waiting', waiting: { ...at, resources, priority: priorityOf(node), sinceMs, stopped } }
   }
   const { kind } = STATES[node.provisionState]
   const goesOn = kind === 'working' || kind === 'waiting'
@@ -40,7 +43,7 @@ const writesLater = ({ workflow: { steps, stepIndex, phase } }: NodeRecord): boo
   phase !== 'start' && phase !== 'jump' && steps.slice(stepIndex).some(({ step }) => step === 'write_image')
 
 /** `instance_info/priority`: a whole number; anything else counts as 0. */
-function priorityOf({ instanceInfo: { priority } }: NodeRecord): number {
+export function priorityOf({ instanceInfo: { priority } }: Pick<NodeRecord, 'instanceInfo'>): number {
   return typeof priority === 'number' && Number.isInteger(priority)
     ? Math.min(PRIORITY.most, Math.max(PRIORITY.least, priority))
     : 0

@@ -1,10 +1,13 @@
 /** Owners and lessees: a user with a project sees the nodes that it owns or leases, and those of others do not exist
  *  for it. */
 import { Fault, isFault } from '../../kit/fault.ts'
+import { priorityOf } from '../admission/standing.ts'
 import type { NodeRecord } from '../node/record.ts'
 import type { NodeService } from '../node/service.ts'
 import type { ObjectRecord, Store } from '../store/port.ts'
 import type { Actor } from './auth.ts'
+
+type HasPriority = Pick<NodeRecord, 'instanceInfo'>
 
 export type Standing = 'all' | 'owner' | 'lessee' | 'none'
 
@@ -82,4 +85,14 @@ export function mustOwn(actor: Actor, node: NodeRecord, what: string): void {
 export function mustBeWhole(actor: Actor, what: string): void {
   if (actor.project !== null)
     throw new Fault('access.denied', `${what}: user ${actor.user} is confined to project ${actor.project}`)
+}
+
+/** The queue of admission is one for all projects: a user of one of them may let others pass, and not pass them. */
+export function mustNotOvertake(actor: Actor, before: HasPriority | null, after: HasPriority): void {
+  const asked = priorityOf(after)
+  if (actor.project === null || asked <= 0 || (before !== null && asked <= priorityOf(before))) return
+  throw new Fault(
+    'access.denied',
+    `instance_info/priority: user ${actor.user} is confined to project ${actor.project}, and may set 0 or less`,
+  )
 }

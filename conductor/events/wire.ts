@@ -35,6 +35,8 @@ export const EVENT_KINDS: Readonly<Record<string, string>> = {
     'a BIOS setting or a version of firmware is not as a step of Rackward left it: what was applied, and what is there now',
   'bmc-key': 'the public key of a BMC was seen for the first time, and is trusted from now on',
   tpm: 'the proof of a boot by the TPM of a server changed: what is proven, or the fault; another TPM was accepted',
+  queue:
+    'a node waits until there is room for one more server: its place, of how many, the seconds until its turn, what there is no room in; once more each time that half of those before it have begun',
   booting: 'a node was told to boot the network',
   seen: 'a milestone of a boot',
   'agent-done': 'an agent finished a step',

@@ -1,5 +1,6 @@
 /** The queue of orders that wait until there is room. */
 import { AdmissionQueue } from '../admission/queue.ts'
+import { PlaceEvents } from '../admission/place-events.ts'
 import { started, type Context } from './context.ts'
 import type { Provisioning } from './provisioning.ts'
 import type { Storage } from './storage.ts'
@@ -15,6 +16,7 @@ export async function startAdmission(
   const queue = new AdmissionQueue({
     store,
     sightings,
+    events: new PlaceEvents({ write: (events) => store.journal.addAll(events), log }),
     dispatch: (uuid, event) => worker.dispatch(uuid, event),
     // With the allocations: a conductor of the version before knows no other duty for what users ordered.
     onDuty: () => store.owner?.holds('allocations') ?? true,

@@ -20,6 +20,7 @@ const waiting = fc.record({
   ...place,
   priority: fc.integer({ min: -3, max: 3 }),
   sinceMs: fc.integer({ min: 0, max: 10 * AGING_MS }),
+  stopped: fc.constantFrom(null, null, null, 'it is in maintenance'),
 })
 const takes = fc.record({ uuid: fc.uuid(), resources, ...place })
 const bounds: fc.Arbitrary<Bounds> = fc.record({
@@ -57,6 +58,7 @@ describe('what is admitted', () => {
               expect(after.rack(name)).toBeLessThanOrEqual(Math.max(limits.perRack, before.rack(name)))
           if (limits.perGroup !== null)
             expect(after.group('g1')).toBeLessThanOrEqual(Math.max(limits.perGroup, before.group('g1')))
+          expect(began.every(({ stopped }) => stopped === null)).toBe(true)
           expect(admit.length + held.length).toBe(queue.length)
           expect(held.map(({ place: at }) => at)).toEqual(held.map((_, i) => i + 1))
           const left = queue.filter(({ uuid }) => !admit.includes(uuid))
@@ -74,6 +76,7 @@ describe('what is admitted', () => {
           rack: null,
           group: null,
           sinceMs: nowMs,
+          stopped: null,
         }))
         const { admit } = decide(same, [], { bounds: limits, nowMs })
         const best = inOrder(same, nowMs).slice(0, limits.boots)
@@ -93,6 +96,7 @@ describe('what is admitted', () => {
           group: null,
           priority: -gap,
           sinceMs: 0,
+          stopped: null,
         }
         const limits = { boots: limit, writes: limit, perRack: null, perGroup: null }
         for (let round = 0; round < 40; round += 1) {
@@ -114,7 +118,8 @@ describe('what is admitted', () => {
     expect(rankOf({ priority: 0, sinceMs: 0 }, 3 * AGING_MS)).toBe(3)
   })
   test('what holds a node is told', () => {
-    const one = { uuid: 'a', resources: ['boots', 'writes'] as const, rack: 'r1', group: 'g1', priority: 0, sinceMs: 0 }
+    const takes = { uuid: 'a', resources: ['boots', 'writes'] as const, rack: 'r1', group: 'g1' }
+    const one = { ...takes, priority: 0, sinceMs: 0, stopped: null }
     const busy = { uuid: 'b', resources: ['boots'] as const, rack: 'r1', group: 'g1' }
     const says = (limits: Bounds) => decide([one], [busy], { bounds: limits, nowMs: 0 }).held[0]?.why
     expect(says({ boots: 1, writes: 1, perRack: null, perGroup: null })).toContain('boot the ramdisk')

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { AdmissionQueue, type AdmissionConfig } from '../../conductor/admission/queue.ts'
+import { PlaceEvents } from '../../conductor/admission/place-events.ts'
 import { newNode, type NodeRecord } from '../../conductor/node/record.ts'
 import { inspectPlan } from '../../conductor/node/policy/steps.ts'
 import { queueText } from '../../conductor/node/query/explain-queue.ts'
@@ -72,6 +73,7 @@ async function conductor(on = store, onDuty = () => true) {
   const queue = new AdmissionQueue({
     store: on,
     sightings,
+    events: new PlaceEvents({ write: (events) => on.journal.addAll(events), log: silentLog }),
     dispatch: (ident, event) => worker.dispatch(ident, event),
     onDuty,
     config: CONFIG,
@@ -143,7 +145,35 @@ test('two hundred servers at once: never more than the limits, in all and of a r
   expect(most).toBe(LIMIT)
   expect(new Set(began).size).toBe(200)
   expect(at.queue.state().waiting).toEqual([])
+  const told = (await store.journal.ofNode(last.uuid, 100, { kinds: ['queue'] })).map(({ detail }) =>
+    Number(detail.place),
+  )
+  expect(told.at(-1)).toBe(told.toSorted((a, b) => b - a)[0])
+  // Newest first: each is at most half of the one before.
+  for (const [i, place] of told.slice(0, -1).entries()) expect(place).toBeLessThanOrEqual((told[i + 1] ?? 0) / 2)
+  expect(told.length).toBeGreaterThan(2)
 }, 120_000)
+
+test('a node that is in maintenance stays in the queue, says so, and begins when maintenance ends', async () => {
+  const at = await conductor()
+  await enrol(LIMIT + 2, () => ({ extra: {} }))
+  for (let n = 0; n < LIMIT; n += 1) await at.worker.dispatch(uuid(n), BOOTS)
+  await until(() => booting.size === LIMIT, { what: 'the first ones', timeoutMs: 20_000 })
+  const [held, next] = [uuid(LIMIT), uuid(LIMIT + 1)]
+  await at.worker.dispatch(held, BOOTS)
+  const keep = async (maintenance: boolean) => {
+    const now = (await store.node(held))!
+    at.hear(await store.putNode({ ...now, maintenance, maintenanceReason: maintenance ? 'a fan' : null }))
+  }
+  await keep(true)
+  await at.worker.dispatch(next, BOOTS)
+  await run(at, LIMIT + 1)
+  await until(() => began.includes(next), { what: 'the node behind it', timeoutMs: 20_000 })
+  expect(began).not.toContain(held)
+  expect(queueText(at.sightings.look(held).queue)).toBe('its turn: place 1 of 1; the node is in maintenance: a fan')
+  await keep(false)
+  await until(() => began.includes(held), { what: 'its turn', timeoutMs: 20_000 })
+}, 60_000)
 
 test('priority goes first, and what waits is in the store: a conductor that dies and starts again goes on', async () => {
   const first = await conductor()

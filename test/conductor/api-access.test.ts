@@ -134,6 +134,23 @@ describe('projects', () => {
     )
   })
 
+  test('a project’s user does not pass others in the queue of admission', async () => {
+    const mine = await node({ owner: 'red', lessee: 'blue', instance_info: { priority: 3 } })
+    const set = async (user: string, priority: unknown) =>
+      as(user, 'PATCH', `/v1/nodes/${mine}`, [{ op: 'add', path: '/instance_info/priority', value: priority }])
+    const refused = await set('blue', 4)
+    expect([refused.status, faultOf(refused).faultstring]).toEqual([
+      403,
+      expect.stringContaining('instance_info/priority'),
+    ])
+    // What it was given, or less, it may keep.
+    expect([(await set('blue', 2)).status, (await set('blue', 3)).status]).toEqual([200, 403])
+    expect([(await set('blue', -5)).status, (await set('blue', 'first')).status]).toEqual([200, 200])
+    expect([(await set('op', 50)).status, (await set('blue', 50)).status]).toEqual([200, 200])
+    const enrolled = await as('boss', 'POST', '/v1/nodes', { driver: 'fake-hardware', instance_info: { priority: 1 } })
+    expect(enrolled.status).toBe(403)
+  })
+
   test('what belongs to the whole installation, or hangs on a leased node, is not a project’s to change', async () => {
     const leased = await node({ owner: 'red', lessee: 'blue' })
     const chassis = String((await as('root', 'POST', '/v1/chassis', {})).body.uuid)

@@ -4,7 +4,7 @@ import { INTERFACES, interfaceOf, type InterfaceName } from '../../node/policy/i
 import type { NodeRecord } from '../../node/record.ts'
 import { isState, NODE_FAULTS } from '../../node/workflow/states.ts'
 import type { NodeFilter } from '../../store/port.ts'
-import { mustBeWhole, mustOwn, namedNode, orDamaged, seenNode, standing } from '../access.ts'
+import { mustBeWhole, mustNotOvertake, mustOwn, namedNode, orDamaged, seenNode, standing } from '../access.ts'
 import { applyJsonPatch } from '../json-patch.ts'
 import { PAGE_QUERY, readWanted, sendList, showOne } from '../listing.ts'
 import { checkIdent, checkInput, isUuid, NODE_PATCHABLE, NodeCreate, NodePatched } from '../node-input.ts'
@@ -74,6 +74,7 @@ export function nodeRoutes(parts: RouteParts): Route[] {
         // A confined user enrolls for its own project, and for no other.
         if (request.actor.project !== null && (given.owner ?? request.actor.project) !== request.actor.project)
           mustBeWhole(request.actor, 'owner')
+        mustNotOvertake(request.actor, null, { instanceInfo: given.instanceInfo ?? {} })
         await checkParent(parts, request, given.parentNode)
         // Before 1.11 there was no enroll: a new node was available at once.
         const since = request.minor < 11 ? { provisionState: 'available' as const } : {}
@@ -149,7 +150,9 @@ async function patchNode(parts: RouteParts, request: ApiRequest): Promise<NodeRe
       })
     }
     chooseInterfaces(request, now, { result, touched })
-    return { ...now, ...keepMasked(fromWire(checkInput(NodePatched, result)), now) }
+    const changed = { ...now, ...keepMasked(fromWire(checkInput(NodePatched, result)), now) }
+    mustNotOvertake(request.actor, now, changed)
+    return changed
   })
 }
 
