@@ -9,7 +9,7 @@ export interface PlaceEventParts {
   readonly log: Log
 }
 
-type Place = QueuePlace & { readonly uuid: string }
+type HeldPlace = QueuePlace & { readonly uuid: string }
 
 export class PlaceEvents {
   private readonly parts: PlaceEventParts
@@ -21,7 +21,7 @@ export class PlaceEvents {
   }
 
   /** What could not be written is told the next time. */
-  async tell(places: readonly Place[], atMs: number): Promise<void> {
+  async tell(places: readonly HeldPlace[], atMs: number): Promise<void> {
     const due = places.filter(({ uuid, place }) => isDue(this.told.get(uuid), place))
     try {
       if (due.length > 0) await this.parts.write(due.map((place) => eventOf(place, atMs)))
@@ -39,7 +39,7 @@ export class PlaceEvents {
 /** A node that others overtook is told nothing: it moves on later. */
 const isDue = (told: number | undefined, place: number): boolean => told === undefined || place <= told / 2
 
-const eventOf = ({ uuid, place, of, leftMs, why }: Place, atMs: number): NewEvent => ({
+const eventOf = ({ uuid, place, of, leftMs, why }: HeldPlace, atMs: number): NewEvent => ({
   atMs,
   nodeUuid: uuid,
   kind: 'queue',
