@@ -151,6 +151,8 @@ on() {
     *) nic=1; disk=2; cd=3;;
   esac
   firmware
+  # A BMC that answers late is asked once more: requests in bmc.log may be more than these.
+  echo "$(date +%s.%N) on" >>$d/starts.log
 ${server.tpm ? '  tpm || return 1\n' : ''}  ${qemuCommand(server, accel, pulled)} >>$d/qemu.log 2>&1
 }
 ${server.tpm ? TPM_SCRIPT : ''}op=$1; shift

@@ -10,7 +10,7 @@ import { addressOf, configDrive, driverInfo, login, travel, waitState, type Resu
 import type { Server } from '../lab/server.ts'
 import { newSeen } from '../lab/show.ts'
 import { diskBoots, openPair, type Pair } from './pair.ts'
-import { useDebian, type Bench } from './setup.ts'
+import { starts, useDebian, type Bench } from './setup.ts'
 
 const GIB = 1024 ** 3
 let pair: Pair
@@ -56,9 +56,6 @@ async function travelByCli(server: Server, image: string): Promise<string> {
   return (await login(bench.rack, await addressOf(api, made.uuid, server.mac), server.name)).hostname
 }
 
-const bmcCalls = async (server: Server) =>
-  (await readFile(join(server.dir, 'bmc.log'), 'utf8')).split('\n').map((line) => line.split(' ').slice(1).join(' '))
-
 test('a blank BIOS server and a blank UEFI server become running Debians', async () => {
   const image = await useDebian(bench)
   const { api } = bench.conductor
@@ -70,8 +67,7 @@ test('a blank BIOS server and a blank UEFI server become running Debians', async
 })
 
 test('the warm path: inspected, cleaned and deployed with one boot of the ramdisk and one of the disk', async () => {
-  for (const server of [bios, uefi])
-    expect((await bmcCalls(server)).filter((call) => call === 'set power 1')).toHaveLength(2)
+  for (const server of [bios, uefi]) expect([server.name, await starts(server)]).toEqual([server.name, 2])
 })
 
 test('the Redfish BMC was asked through one session, and consumed the override of the network boot', async () => {

@@ -1,7 +1,7 @@
 /** What every test on the rack needs: the ramdisk, images, a rack of its own that is gone afterwards, whatever
  *  happens. */
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, rm } from 'node:fs/promises'
+import { mkdir, open, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { debianFor, defaultCache, loadersFor, ramdiskFor } from '../../cli/image.ts'
 import type { Architecture } from '../../kit/architecture.ts'
@@ -12,6 +12,7 @@ import { chooseAccel } from '../lab/accel.ts'
 import { RackConductor, type ConductorOptions } from '../lab/conductor.ts'
 import { ROOT } from '../lab/root.ts'
 import { Rack, removeRack } from '../lab/rack.ts'
+import type { Server } from '../lab/server.ts'
 import { sh } from '../lab/shell.ts'
 
 const MIB = 1024 * 1024
@@ -111,3 +112,7 @@ export async function headOf(path: string, bytes: number): Promise<Buffer> {
     await file.close()
   }
 }
+
+/** How often a server was switched on that was off. */
+export const starts = async ({ dir }: Pick<Server, 'dir'>): Promise<number> =>
+  (await readFile(join(dir, 'starts.log'), 'utf8')).split('\n').filter((line) => line !== '').length

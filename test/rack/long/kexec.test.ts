@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { until } from '../../../kit/clock.ts'
 import { addressOf, configDrive, enroll, login, provision } from '../../lab/journey.ts'
 import type { Server } from '../../lab/server.ts'
-import { onServer, openBench, useDebian, type Bench } from '../setup.ts'
+import { onServer, openBench, starts, useDebian, type Bench } from '../setup.ts'
 
 const GIB = 1024 ** 3
 const BIOS = { name: 'bios-1', firmware: 'bios', card: 'e1000e', diskKind: 'ahci' } as const
@@ -27,11 +27,6 @@ interface Told {
 const told = async (node: string, kind: string) =>
   ((await bench.conductor.api.ok('GET', `/rackward/v1/events?node=${node}&kinds=${kind}&limit=100`)) as unknown as Told)
     .events
-const starts = async ({ dir, bmc }: Server) =>
-  (await readFile(join(dir, bmc === 'redfish' ? 'redfish.log' : 'bmc.log'), 'utf8'))
-    .split('\n')
-    .filter((line) => /set power 1|"ResetType":"On"/.test(line)).length
-
 test.each([UEFI, BIOS])('$firmware: one start of the server, and the image runs', async (kind) => {
   const server = servers.get(kind) as Server
   const image = await useDebian(bench)
