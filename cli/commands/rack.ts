@@ -51,6 +51,7 @@ export function rackCommands(program: Command): void {
         'write what a conductor has recorded as a rack file, whose plan changes nothing; secrets as references',
       )
       .option('--site <name>', 'of the file; needed where files of several sites were applied')
+      .option('--to <program>', 'as an inventory of bifrost, metal3, tinkerbell or maas; tells what that cannot hold')
       .option('--out <path>', 'a file, or with a slash at its end a directory; without it, the file is printed'),
   ).action(async (options) => (await import('../rack/export-command.ts')).exportRack(options))
   onServer(rack.command('rollouts').description('list roll-outs')).action(async (options) =>

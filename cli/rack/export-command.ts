@@ -1,4 +1,5 @@
-/** `rackward rack export`: what a conductor has recorded, as a rack file or a directory of them. */
+/** `rackward rack export`: what a conductor has recorded, as a rack file, a directory of them, or the inventory of
+ *  another program. */
 import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeWhole } from '../../kit/files.ts'
@@ -6,25 +7,37 @@ import { CliError } from '../error.ts'
 import { connect, type Common } from '../nodes.ts'
 import { print, said } from '../show.ts'
 import { exportOf, type ExportedFile } from './export.ts'
+import { checkTarget, inventoryOf } from './export-to/write.ts'
 import { MAX_FILE_BYTES } from './located.ts'
 import { everyNode } from './observe.ts'
 
 export interface ExportOptions extends Common {
   readonly site?: string
   readonly out?: string
+  /** Another program. */
+  readonly to?: string
 }
 
 /** Units of one file: far below what a file may hold. */
 const UNITS_A_FILE = 100
 
 export async function exportRack(options: ExportOptions): Promise<void> {
+  if (options.to !== undefined) checkTarget(options.to, options.out)
   const { nodes } = await everyNode(await connect(options))
   const sites = [...new Set(nodes.flatMap(({ recorded }) => recorded?.site ?? []))].toSorted()
   if (options.site === undefined && sites.length > 1)
     throw new CliError('usage', `files of several sites were applied (${sites.join(', ')}): choose one with --site`)
   const { file, left } = exportOf(nodes, options.site ?? sites[0] ?? 'exported')
+  tell(left)
+  if (options.to === undefined) return writeRack(file, options.out)
+  const inventory = await inventoryOf(file, options.to)
+  tell(inventory.left)
+  if (options.out === undefined) print(inventory.text.trimEnd())
+  else await writeWhole(options.out, inventory.text)
+}
+
+const tell = (left: readonly string[]): void => {
   for (const line of left) process.stderr.write(`${said(`not carried: ${line}`)}\n`)
-  await writeRack(file, options.out)
 }
 
 export async function writeRack(file: ExportedFile, out: string | undefined): Promise<void> {
