@@ -111,7 +111,7 @@ function factsOf(file: ExportedFile): Map<string, string> {
           }
         else if (['driver_info', 'properties', 'capabilities', 'root_device'].includes(key))
           for (const [inner, one] of Object.entries(value as object))
-            put(`${key}/${inner}`, /password$/.test(inner) ? '' : String(one))
+            put(`${key}/${inner}`, inner.endsWith('password') ? '' : String(one))
         else put(key, String(value))
       }
     }
@@ -144,7 +144,7 @@ test.each(ORIGINS)('%s: what is read back is what was there, and what is not was
       for (const [fact, value] of before)
         if (after.get(fact) !== value) expect([fact, value, isTold(fact, left)]).toEqual([fact, value, true])
       // Tinkerbell's machines have a password each.
-      for (const fact of after.keys()) if (!/_password$/.test(fact)) expect([...before.keys()]).toContain(fact)
+      for (const fact of after.keys()) if (!fact.endsWith('_password')) expect([...before.keys()]).toContain(fact)
     }),
   )
 })
