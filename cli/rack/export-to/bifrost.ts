@@ -1,16 +1,16 @@
 /** A rack file -> the inventory of Bifrost, in YAML: a map of nodes. Passwords are left empty. */
-import type { Unit } from './unit.ts'
+import type { ExportUnit } from './unit.ts'
 
 type Node = Record<string, unknown>
 
 /** Keys of driver_info that the inventory has, too. */
 const INFO = /^driver_info\/(?:ipmi|redfish)_(?!address$)[a-z_]+$/
 
-export function toBifrost(units: readonly Unit[]): Record<string, Node> {
+export function toBifrost(units: readonly ExportUnit[]): Record<string, Node> {
   return Object.fromEntries(units.map((unit) => [unit.name, nodeOf(unit)]))
 }
 
-function nodeOf(unit: Unit): Node {
+function nodeOf(unit: ExportUnit): Node {
   const driver = unit.take('driver', (value) =>
     ['ipmi', 'redfish', 'idrac', 'fake-hardware'].includes(String(value)) ? String(value) : undefined,
   )

@@ -1,22 +1,22 @@
 /** A rack file -> BareMetalHosts of Metal3, or Hardware with Machines of Tinkerbell, each with the Secret of its BMC.
  *  Passwords in Secrets are left empty. */
-import { endpointOf, type Unit } from './unit.ts'
+import { endpointOf, type ExportUnit } from './unit.ts'
 
 type Doc = Record<string, unknown>
 
 /** Names of objects in Kubernetes, with room for what is appended. */
 const OBJECT_NAME = /^[a-z0-9]([-a-z0-9.]{0,238}[a-z0-9])?$/
 
-function named(unit: Unit): boolean {
+function named(unit: ExportUnit): boolean {
   if (OBJECT_NAME.test(unit.name)) return true
   unit.lost('the node', 'is not written: Kubernetes has no objects of that name')
   return false
 }
 
-export const toMetal3 = (units: readonly Unit[]): Doc[] => units.filter(named).flatMap(hostOf)
-export const toTinkerbell = (units: readonly Unit[]): Doc[] => units.filter(named).flatMap(hardwareOf)
+export const toMetal3 = (units: readonly ExportUnit[]): Doc[] => units.filter(named).flatMap(hostOf)
+export const toTinkerbell = (units: readonly ExportUnit[]): Doc[] => units.filter(named).flatMap(hardwareOf)
 
-function secretOf(unit: Unit, prefix: string): Doc {
+function secretOf(unit: ExportUnit, prefix: string): Doc {
   const user = unit.text(`driver_info/${prefix}_username`)
   unit.password(prefix)
   const stringData = { ...(user === undefined ? {} : { username: user }), password: '' }
@@ -32,7 +32,7 @@ const filled = (values: Doc): Doc =>
     ),
   )
 
-function hostOf(unit: Unit): Doc[] {
+function hostOf(unit: ExportUnit): Doc[] {
   const driver = unit.take('driver', (value) =>
     value === 'ipmi' || value === 'redfish' || value === 'idrac' ? value : undefined,
   )
@@ -69,7 +69,7 @@ function hostOf(unit: Unit): Doc[] {
 
 const isFalse = (value: unknown): true | undefined => (String(value) === 'false' ? true : undefined)
 
-function bmcUrl(unit: Unit, address: string, driver: string | undefined): string | undefined {
+function bmcUrl(unit: ExportUnit, address: string, driver: string | undefined): string | undefined {
   if (driver === 'ipmi') {
     if (!/^([A-Za-z0-9._-]+|[0-9a-f:.]+)$/i.test(address)) return undefined
     const port = unit.count('driver_info/ipmi_port')
@@ -84,7 +84,7 @@ function bmcUrl(unit: Unit, address: string, driver: string | undefined): string
   return `${scheme}://${found.host}${found.port === undefined ? '' : `:${found.port}`}${system ?? ''}`
 }
 
-function bootModeOf(unit: Unit): string | undefined {
+function bootModeOf(unit: ExportUnit): string | undefined {
   const mode = unit.take('capabilities/boot_mode', (value) =>
     value === 'bios' ? 'legacy' : value === 'uefi' ? 'UEFI' : undefined,
   )
@@ -105,7 +105,7 @@ const HINTS = {
 } as const
 
 /** Hints that Metal3 compares as this hint would. */
-function hintsOf(unit: Unit): Doc {
+function hintsOf(unit: ExportUnit): Doc {
   const after = (hint: string, operator: string): string | undefined =>
     unit.take(`root_device/${hint}`, (value) => {
       const text = String(value)
@@ -127,7 +127,7 @@ function hintsOf(unit: Unit): Doc {
   })
 }
 
-function hardwareOf(unit: Unit): Doc[] {
+function hardwareOf(unit: ExportUnit): Doc[] {
   const machine = machineOf(unit)
   if (!machine) return []
   const arch = unit.text('properties/cpu_arch')
@@ -149,7 +149,7 @@ function hardwareOf(unit: Unit): Doc[] {
   return [{ apiVersion: 'tinkerbell.org/v1alpha1', kind: 'Hardware', metadata: { name: unit.name }, spec }, ...machine]
 }
 
-function machineOf(unit: Unit): Doc[] | undefined {
+function machineOf(unit: ExportUnit): Doc[] | undefined {
   const driver = unit.take('driver', (value) => (value === 'ipmi' || value === 'redfish' ? value : undefined))
   const bmc = unit.take('bmc', (value) => {
     const text = String(value)

@@ -1,5 +1,5 @@
 /** A rack file -> machines of MAAS, in the shape in which its command line reads them out. */
-import type { Unit } from './unit.ts'
+import type { ExportUnit } from './unit.ts'
 
 const ARCHITECTURES: Readonly<Record<string, string>> = {
   x86_64: 'amd64',
@@ -8,9 +8,9 @@ const ARCHITECTURES: Readonly<Record<string, string>> = {
   ppc64le: 'ppc64el',
 }
 
-export const toMaas = (units: readonly Unit[]): unknown[] => units.flatMap((unit) => machineOf(unit) ?? [])
+export const toMaas = (units: readonly ExportUnit[]): unknown[] => units.flatMap((unit) => machineOf(unit) ?? [])
 
-function machineOf(unit: Unit): object | undefined {
+function machineOf(unit: ExportUnit): object | undefined {
   const type = unit.take('driver', (value) => (value === 'ipmi' || value === 'redfish' ? value : undefined))
   if (type === undefined) {
     unit.lost('the node', 'is not written: its driver has no power type there')

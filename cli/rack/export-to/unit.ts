@@ -12,7 +12,7 @@ export interface UnitPort {
   readonly pxe: boolean
 }
 
-export class Unit {
+export class ExportUnit {
   readonly name: string
   /** Undefined: it stands in none. */
   readonly rack: string | undefined

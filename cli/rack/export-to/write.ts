@@ -6,7 +6,7 @@ import { UNPLACED } from '../wanted.ts'
 import { toBifrost } from './bifrost.ts'
 import { toMetal3, toTinkerbell } from './kubernetes.ts'
 import { toMaas } from './maas.ts'
-import { Unit } from './unit.ts'
+import { ExportUnit } from './unit.ts'
 
 export interface Inventory {
   readonly text: string
@@ -25,7 +25,7 @@ export async function inventoryOf(file: ExportedFile, to: string): Promise<Inven
   const units = Object.entries(file.racks).flatMap(([rack, { units }]) =>
     Object.values(units).map(
       (unit) =>
-        new Unit(unit, {
+        new ExportUnit(unit, {
           rack: rack === UNPLACED ? undefined : rack,
           images: file.images,
           say: (line) => void left.push(line),
@@ -40,7 +40,7 @@ export async function inventoryOf(file: ExportedFile, to: string): Promise<Inven
   return { text, left }
 }
 
-async function textOf(units: readonly Unit[], to: Origin): Promise<string> {
+async function textOf(units: readonly ExportUnit[], to: Origin): Promise<string> {
   if (to === 'maas') return `${JSON.stringify(toMaas(units), null, 2)}\n`
   const { stringify } = await import('../../yaml.ts')
   const write = (value: unknown) => stringify(value, { aliasDuplicateObjects: false, lineWidth: 0 })
