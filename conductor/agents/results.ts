@@ -7,6 +7,7 @@ import type { Report } from '../api/agent-wire.ts'
 import type { Sightings } from '../node/query/sightings.ts'
 import { isSoftwareRaidStep, raidedBy, rebuiltVolumes, softwareRaidOrder } from '../node/policy/software-raid.ts'
 import { currentStep, hostNameOf, orderId, type NodeRecord } from '../node/record.ts'
+import { comparedOf } from '../node/query/usual.ts'
 import { believes } from '../node/workflow/belief.ts'
 import type { JumpReady, StepEvent } from '../node/workflow/events.ts'
 import type { Store } from '../store/port.ts'
@@ -132,6 +133,7 @@ export async function doneEvent(
       order: node.workflow.order,
       step: step ? `${step.interface}.${step.step}` : null,
       timings: timings ?? {},
+      ...(rootDisk && believes(node, 'image') ? { compared: comparedOf(node) } : {}),
       writtenBytes: writtenBytes ?? 0,
       ...(moved ? { moved: await movedFor(node, moved, store) } : {}),
       ...(isErase ? { erased: (erased ?? []).slice(0, MAX_ERASED) } : {}),

@@ -142,7 +142,8 @@ export class AgentService {
     const node = await this.node(session)
     if (report.orderId !== orderId(node) || !believes(node, 'progress'))
       throw new Fault('store.stale', 'the report is about an order of the past')
-    if (report.progress) this.parts.sightings.of(node.uuid).progress = report.progress
+    const { sightings, clock } = this.parts
+    if (report.progress) sightings.progressed(node.uuid, report.progress, clock.now())
     if (!report.failed && !report.done) return
     await this.parts.worker.dispatch(node.uuid, async (now) => {
       // The order, or the agent, may have changed while this waited for its turn.
@@ -152,7 +153,7 @@ export class AgentService {
       this.attestation.mustHaveBeenGiven(now, await this.orders.of(now))
       return doneEvent(now, report.done ?? {}, this.parts)
     })
-    this.parts.sightings.of(node.uuid).progress = null
+    sightings.of(node.uuid).progress = null
   }
 
   async configDrive(session: string): Promise<Buffer> {

@@ -255,6 +255,7 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       ports: (await portsFor(request, node)).filter(tellsSomething),
       strangers: macsOf(wanted.filter(({ atMs }) => atMs >= live.bootedAtMs)),
       strangersBefore: macsOf(before),
+      othersHeard: leased || live.bootedAtMs === 0 ? 0 : sightings.othersSince(node.uuid, live.bootedAtMs),
     })
   }
 }

@@ -5,6 +5,7 @@ import { bootMode } from '../node/run/perform.ts'
 import type { PlannedStep } from '../node/policy/steps.ts'
 import { currentStep, isLocked, type NodeRecord } from '../node/record.ts'
 import type { Sightings } from '../node/query/sightings.ts'
+import { expectedEndMs } from '../node/query/explain-usual.ts'
 import { lastSeenText, type QueuePlace } from '../node/query/sightings.ts'
 import type { Phase } from '../node/workflow/arrows.ts'
 import { STATES, targetOf } from '../node/workflow/states.ts'
@@ -186,7 +187,7 @@ function internalInfo(node: NodeRecord, sightings: Sightings): Record<string, un
         step: node.lastErase.step,
         disks: node.lastErase.disks,
       },
-      expected_end: time(expectedEndMs(node)),
+      expected_end: time(expectedEndMs({ node, live })),
       usual: usualView(node),
       bmc_task: bmcTaskView(node),
       agent: node.agent === null ? 'none' : node.workflow.phase === 'agent' ? 'working' : 'parked',
@@ -207,12 +208,6 @@ function usualView({ workflow: { usual } }: NodeRecord): Record<string, unknown>
   if (!usual) return null
   const { samples, of, lowMs, medianMs, highMs } = usual
   return { samples, of, p5_seconds: lowMs / 1000, median_seconds: medianMs / 1000, p95_seconds: highMs / 1000 }
-}
-
-/** When its order is done, as such orders usually go on; null: not known. */
-function expectedEndMs({ workflow: { usual }, provisionUpdatedAtMs, createdAtMs }: NodeRecord): number | null {
-  if (!usual || usual.leftMs === null) return null
-  return (provisionUpdatedAtMs ?? createdAtMs) + (usual.expectedMs ?? usual.medianMs) + usual.leftMs
 }
 
 /** What the BMC works on, for people who watch its progress. */

@@ -37,6 +37,7 @@ export const SIGNS = {
   'says-disk': 'its console shows that it starts from a disk',
   'says-network': 'its console shows that it tries the network',
   'says-nothing': 'its console says that there is nothing to boot from',
+  'says-key': 'its console says that the firmware waits for a key',
 } as const
 
 export type Sign = keyof typeof SIGNS

@@ -32,7 +32,7 @@ const MAX_ENDED = 1_000
 
 export interface LiveParts {
   readonly store: Pick<Store, 'node'>
-  readonly sightings: Pick<Sightings, 'progressed'>
+  readonly sightings: Pick<Sightings, 'working'>
   /** Undefined: this conductor knows no mesh. */
   readonly link: MeshAsks | undefined
   readonly clock: Clock
@@ -126,7 +126,7 @@ export class LiveFeed {
   /** Looks up those whose progress is another one than they were told with: of many, those that have waited longest. */
   private async compareProgress(): Promise<void> {
     this.looks += 1
-    const now = new Map([...this.parts.sightings.progressed()].map(([uuid, one]) => [uuid, shownOf(one)] as const))
+    const now = new Map([...this.parts.sightings.working()].map(([uuid, one]) => [uuid, shownOf(one)] as const))
     const changed = [...new Set([...now.keys(), ...this.told.names()])]
       .filter((uuid) => (this.told.get(uuid)?.key ?? '') !== keyOf(now.get(uuid)))
       .sort((a, b) => (this.told.get(a)?.look ?? 0) - (this.told.get(b)?.look ?? 0))

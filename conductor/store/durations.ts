@@ -56,11 +56,44 @@ const BROKEN_OFF: ReadonlySet<unknown> = new Set(['fail', 'abort', 'delete'])
 /** Under these, how long jumps into an image took (kexec), by model: as many as they were. */
 export const [JUMPED, JUMP_FAILED] = ['jump\nworked', 'jump\nfailed']
 
-/** What is kept of an event, if it tells of a state that ended as it should, or of a jump. */
+/** Of the parts of the agent's work, by their names in its timings. */
+const PARTS: readonly (readonly [part: string, timings: readonly string[]])[] = [
+  ['write', ['write']],
+  ['verify', ['readback']],
+  ['finish', ['kexec', 'finish']],
+]
+
+/** As a part of the work is kept, and looked up. */
+export const partOf = (compared: Compared, part: string): Compared => ({
+  ...compared,
+  work: `${compared.work ?? ''}\n${part}`,
+})
+
+/** How long the parts of writing an image took: where only the state is the same, they say nothing. */
+function partsOf({
+  compared: said,
+  timings,
+}: DurationEvent['detail']): { model: string; state: string; tookMs: number }[] {
+  const compared = said as Compared | undefined
+  const took = (timings ?? {}) as Readonly<Record<string, unknown>>
+  if (!compared?.work) return []
+  return PARTS.flatMap(([part, names]) => {
+    const seconds = names.flatMap((name) => (typeof took[name] === 'number' ? [took[name]] : []))
+    if (seconds.length === 0 || seconds.some((one) => one < 0)) return []
+    const tookMs = Math.round(1000 * seconds.reduce((sum, one) => sum + one, 0))
+    return durationKeys(partOf(compared, part))
+      .filter(({ of }) => of === 'image' || of === 'model')
+      .map(({ model, state }) => ({ model, state, tookMs }))
+  })
+}
+
+/** What is kept of an event, if it tells of a state that ended as it should, of a jump, or of an image that was
+ *  written. */
 export function durationsOf({ kind, detail }: DurationEvent): { model: string; state: string; tookMs: number }[] {
   const { model, from, tookMs, on, lost } = detail
   if (kind === 'jump' && typeof model === 'string' && typeof tookMs === 'number')
     return [{ model, state: detail.ok === true ? JUMPED : JUMP_FAILED, tookMs }]
+  if (kind === 'agent-done') return partsOf(detail)
   if (kind !== 'state' || typeof model !== 'string' || typeof from !== 'string' || typeof tookMs !== 'number') return []
   // A clock that was set back in the state would make it end before it began.
   if (BROKEN_OFF.has(on) || lost === true || tookMs < 0) return []

@@ -6,6 +6,7 @@ import { servedFigure } from './images.ts'
 import { compare } from './media.ts'
 import { believable } from './power.ts'
 import { ratiosOf } from './redeploy.ts'
+import { offOf, redeployTable, stepCosts } from './redeploy-table.ts'
 import { believableRun } from './fabric/report.ts'
 import { figureOf } from './redfish.ts'
 import { stormFigures } from './storm.ts'
@@ -145,6 +146,45 @@ test('redeploys are compared with the floor by their medians; a floor that took 
   expect(ratiosOf(floors, redeploys.slice(0, 1))).toEqual({ cold: 1.8, kexec: null })
   expect(() => ratiosOf([{ total: 0 }], redeploys)).toThrow(/a floor of 0 s/)
   expect(() => ratiosOf([], redeploys)).toThrow(/a floor of null s/)
+})
+
+test('a redeploy is told by its steps, which add up, and by how far its estimates were off', () => {
+  const phases = {
+    prepare: 0.5,
+    write: 20,
+    readback: 10,
+    kexec: 1,
+    finish: 2,
+    'deploying (prepare)': 0.2,
+    'wait call-back (deploy.write_image)': 34,
+    'deploying (jump)': 30,
+    ssh: 5,
+  }
+  const estimates = [
+    { at: 0, said: 60, left: 64 },
+    { at: 32, said: 48, left: 32 },
+  ]
+  const one = { how: 'kexec', phases, active: 64.5, total: 70, cpu: 90, estimates } as const
+  const floors = [{ dd: 9, load: 3, boot: 40, total: 52, cpu: 60 }]
+  const costs = stepCosts([one, { ...one, how: 'cold', phases: {} }], floors)
+  const took = Object.fromEntries(costs.map(({ name, tookS }) => [name, tookS]))
+  expect(took).toMatchObject({
+    'agent: write': 20,
+    'agent: way of the order, and back': 0.5,
+    'jump until SSH answers': 35,
+    'conductor, before and between': 1,
+  })
+  const { 'jump until SSH answers': _, ...parts } = took
+  expect(Object.values(parts).reduce((sum: number, value) => sum + (value ?? 0), 0)).toBeCloseTo(70)
+  expect(costs.flatMap(({ floorS }) => floorS ?? [])).toEqual([9, 3, 40])
+  expect(offOf(one)).toMatchObject({ worst: 16 / 64.5, within: 0.5 })
+  expect(offOf({ ...one, estimates: [] })).toBeNull()
+  const report = { firmware: 'bios', floors, ratios: { cold: 1, kexec: 1.35 }, cpuRatio: 1.5 } as const
+  const six = Array.from({ length: 6 }, () => one)
+  expect(redeployTable({ ...report, redeploys: six })).toMatch(/NOT reached \(each within 20 % after 5 deploys\)/)
+  expect(redeployTable({ ...report, redeploys: six.slice(1) })).toMatch(/none was made after 5 deploys/)
+  const right = { ...one, estimates: estimates.slice(0, 1) }
+  expect(redeployTable({ ...report, redeploys: [...six.slice(1), right] })).toMatch(/active: reached/)
 })
 
 test('a fabric in which the image came faster than its links carry it, or without being sent, has no figures', () => {

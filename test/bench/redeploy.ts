@@ -13,6 +13,7 @@ import { sh } from '../lab/shell.ts'
 import { benchServer, guestCpu, seconds, sshAnswers, type Made } from './debian-rack.ts'
 import { inRack } from './in-rack.ts'
 import { measureRedeployFloor, type RedeployFloor } from './redeploy-floor.ts'
+import { medianOf } from './redeploy-table.ts'
 
 /** What the conductor said was left of a deploy, and what was. Seconds. */
 export interface Estimate {
@@ -78,12 +79,6 @@ export function ratiosOf(
     return took === null ? null : Math.round((took / base) * 100) / 100
   }
   return { cold: ratio('cold'), kexec: ratio('kexec') }
-}
-
-function medianOf(values: readonly number[]): number | null {
-  const sorted = [...values].sort((a, b) => a - b)
-  const [low, high] = [sorted[Math.floor((sorted.length - 1) / 2)], sorted[Math.floor(sorted.length / 2)]]
-  return low === undefined || high === undefined ? null : (low + high) / 2
 }
 
 /** A cold one, then `rounds` by kexec. */
@@ -185,45 +180,3 @@ const line = ({ phases, active, total, cpu }: Redeploy): string =>
   [...Object.entries(phases), ['active', active] as const, ['total', total] as const, ['cpu', cpu ?? 0] as const]
     .map(([name, took]) => `${name} ${took.toFixed(1)}`)
     .join(', ')
-
-/** Of the last redeploy by kexec. */
-function estimateRows(redeploys: readonly Redeploy[]): string[] {
-  const last = redeploys.filter(({ how }) => how === 'kexec').at(-1)
-  if (!last || last.estimates.length === 0) return []
-  const wanted = [0, 0.2, 0.4, 0.6, 0.8].map((share) => last.estimates.find(({ at }) => at >= share * last.active))
-  return [
-    `estimates of the last redeploy, which took ${last.active.toFixed(1)} s`,
-    ...[...new Set(wanted)].flatMap((one) =>
-      one
-        ? [
-            `  at ${one.at.toFixed(1).padStart(6)} s  said ${one.said.toFixed(1).padStart(6)} s left, were ${one.left.toFixed(1).padStart(6)} s  (${percent((one.said - one.left) / last.active)} of the whole)`,
-          ]
-        : [],
-    ),
-  ]
-}
-
-const percent = (share: number): string => `${share > 0 ? '+' : ''}${Math.round(share * 100)} %`
-
-export function redeployTable({ firmware, floors, redeploys, ratios, cpuRatio }: RedeployReport): string {
-  const row = (name: string, values: readonly number[]) =>
-    `  ${name.padEnd(12)} ${values
-      .map((value) => value.toFixed(1))
-      .join(', ')
-      .padStart(8)} s`
-  const totals = (how: Redeploy['how']) => redeploys.filter((one) => one.how === how).map(({ total }) => total)
-  const told = (how: Redeploy['how']) => (ratios[how] === null ? '-' : ratios[how].toFixed(2))
-  return [
-    `redeploy of a parked server, until SSH answers: ${firmware}`,
-    ...floors.map((floor) =>
-      row('floor', [floor.total]).concat(
-        `  (dd ${floor.dd}, load ${floor.load}, boot ${floor.boot}, cpu ${floor.cpu.toFixed(1)})`,
-      ),
-    ),
-    row('cold', totals('cold')),
-    row('kexec', totals('kexec')),
-    `ratio          cold ${told('cold')}, kexec ${told('kexec')}  (redeploy / floor; to reach by kexec: 1.20)`,
-    `               kexec ${cpuRatio === null ? '-' : cpuRatio.toFixed(2)} of the seconds of a core that the guests took`,
-    ...estimateRows(redeploys),
-  ].join('\n')
-}

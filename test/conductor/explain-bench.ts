@@ -1,10 +1,11 @@
 /** An account of what was seen of a boot: its milestones and signs, one second after the other. */
+import type { Progress } from '../../conductor/api/agent-wire.ts'
 import { isSign, type Sign } from '../../conductor/boot/signs.ts'
 import { isMilestone, type Milestone } from '../../conductor/boot/wire.ts'
 import type { PollSeen } from '../../conductor/node/query/account.ts'
 import { explain, type Facts } from '../../conductor/node/query/explain.ts'
 import { Sightings } from '../../conductor/node/query/sightings.ts'
-import { NO_PAST } from '../../conductor/node/policy/usual-time.ts'
+import { NO_PAST, type Past } from '../../conductor/node/policy/usual-time.ts'
 import { FAULTS, type FaultCode } from '../../kit/fault.ts'
 import { newNode, type NodeRecord, type Workflow } from '../../conductor/node/record.ts'
 
@@ -18,6 +19,9 @@ export interface Seen {
   readonly strangers?: readonly string[]
   readonly strangersBefore?: readonly string[]
   readonly sharers?: readonly string[]
+  readonly othersHeard?: number
+  readonly past?: Past
+  readonly progress?: Progress
   /** Unheard: the conductor started after it was heard. */
   readonly agent?: 'silent' | 'there' | 'unheard'
 }
@@ -46,7 +50,7 @@ export const TO_IPXE: readonly Step[] = [
 export const TO_KERNEL: readonly Step[] = [...TO_IPXE, 'script', ['http-ask', '/ramdisk/kernel'], 'kernel']
 export const TO_INITRD: readonly Step[] = [...TO_KERNEL, ['http-ask', '/ramdisk/initrd'], 'initrd']
 
-export function accountOf({ node, workflow, steps = [], poll, agent, ...more }: Seen) {
+export function accountOf({ node, workflow, steps = [], poll, agent, progress, ...more }: Seen) {
   const sightings = new Sightings()
   sightings.booting('u', BOOTED_MS)
   steps.forEach((step, i) => {
@@ -57,6 +61,7 @@ export function accountOf({ node, workflow, steps = [], poll, agent, ...more }: 
   })
   const live = sightings.of('u')
   if (agent && agent !== 'unheard') live.agentAtMs = agent === 'silent' ? 90_000 : NOW_MS - 1_000
+  if (progress) live.progress = progress
   const made = newNode(
     { uuid: 'u', driver: 'ipmi', provisionState: 'inspect wait', provisionUpdatedAtMs: 0, powerState: 'power on' },
     0,

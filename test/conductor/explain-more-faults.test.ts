@@ -122,7 +122,7 @@ const MORE: readonly (readonly [name: string, seen: Seen, first: RegExp])[] = [
   [
     'the agent crashed, and was started again',
     { agent: 'there', steps: [...TO_INITRD, 'hello', 'agent-again'] },
-    /agent ended and was started again.*crashed, or the memory/,
+    /agent ended and was started again in the same boot: its order begins anew$/,
   ],
   [
     'the certificate of the agent port was replaced while the agent works',

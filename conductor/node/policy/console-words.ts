@@ -24,6 +24,7 @@ const WORDS: readonly (readonly [Sign, ...RegExp[]])[] = [
   ['says-tftp', /PXE-E18\b|PXE-E23\b|PXE-E32\b|PXE-E35\b|PXE-E99\b|tftp (open )?time-?out/i],
   ['says-no-offer', /PXE-E16\b|PXE-E51\b|PXE-E52\b|no valid offer received|no configuration methods succeeded/i],
   ['says-http', /https?:\/\//i, /\.\. /, /ipxe\.org\/[0-9a-f]{8}/i],
+  ['says-key', /(press|strike|hit) (the )?[<["']?F\d{1,2}[>\]"']?( key)? to (continue|resume|retry)/i],
   [
     'says-nothing',
     /no bootable (option or )?device|failed to load Boot\w+ (?!.*MAC\().*: not found|^UEFI Interactive Shell|operating system not found|reboot and select proper boot device|PXE-M0F\b/i,

@@ -15,6 +15,8 @@ export interface UsualTime {
   readonly leftMs: number | null
   /** What the work of this state is expected to need; absent in records of older programs. */
   readonly expectedMs?: number
+  /** What the parts of the agent's work are expected to need, where they are known. */
+  readonly partsMs?: Readonly<Record<string, number>>
 }
 
 export interface Past {
@@ -72,7 +74,10 @@ export function spreadOf({ tookMs }: Past): Spread | undefined {
 }
 
 /** `sinceMs`: when the state began. */
-export function usualTime(past: Past, at: { sinceMs: number; leftMs: number | null }): UsualTime | null {
+export function usualTime(
+  past: Past,
+  at: { sinceMs: number; leftMs: number | null; partsMs?: UsualTime['partsMs'] },
+): UsualTime | null {
   const spread = spreadOf(past)
   if (!spread) return null
   const lateAtMs = at.sinceMs + spread.highMs + Math.max(MARGIN_MS, MARGIN_SHARE * spread.highMs)
@@ -82,6 +87,7 @@ export function usualTime(past: Past, at: { sinceMs: number; leftMs: number | nu
     lateAtMs: spread.samples >= MIN_SAMPLES ? Math.ceil(lateAtMs) : null,
     leftMs: at.leftMs,
     expectedMs: expectedMs(past) ?? spread.medianMs,
+    ...(at.partsMs ? { partsMs: at.partsMs } : {}),
   }
 }
 
@@ -92,8 +98,43 @@ export function toldBefore(usual: UsualTime, at: { sinceMs: number; deadlineMs: 
   return at.deadlineMs > usualEndMs ? { ...usual, lateAtMs: Math.floor((usualEndMs + at.deadlineMs) / 2) } : usual
 }
 
+/** How far the agent is in a part of its work, by its last report. */
+export interface Pace {
+  readonly part: string
+  /** 0 to 1. */
+  readonly share: number
+  /** So long it is in this part. */
+  readonly tookMs: number
+  /** So long ago it said so. */
+  readonly agoMs: number
+}
+
+/** The parts of writing an image, in order. */
+export const IMAGE_PARTS = ['write', 'verify', 'finish'] as const
+/** Less tells nothing about the pace. */
+const MIN_SHARE = 0.02
+
 /** Until the order of the node is done; null: nobody knows. */
-export function leftMsOf(usual: UsualTime | null | undefined, elapsedMs: number): number | null {
+export function leftMsOf(usual: UsualTime | null | undefined, elapsedMs: number, pace?: Pace): number | null {
   if (!usual || usual.leftMs === null) return null
-  return Math.max(0, (usual.expectedMs ?? usual.medianMs) - elapsedMs) + usual.leftMs
+  const byTimeMs = Math.max(0, (usual.expectedMs ?? usual.medianMs) - elapsedMs)
+  return (pace ? leftByPaceMs(pace, { partsMs: usual.partsMs, byTimeMs }) : byTimeMs) + usual.leftMs
+}
+
+/** In the present state. The further a part has come, the more its own pace counts, and the less what is usual. */
+function leftByPaceMs(
+  { part, share, tookMs, agoMs }: Pace,
+  { partsMs, byTimeMs }: { partsMs: UsualTime['partsMs']; byTimeMs: number },
+): number {
+  const place = IMAGE_PARTS.findIndex((name) => name === part)
+  const usualMs = partsMs?.[part]
+  if (place < 0 || usualMs === undefined) {
+    const ownMs = share < MIN_SHARE ? 0 : ((1 - share) / share) * tookMs - agoMs
+    return Math.max(byTimeMs, ownMs)
+  }
+  // The last part reports no bytes.
+  const partMs = part === 'finish' ? usualMs - tookMs : (1 - share) * ((1 - share) * usualMs + tookMs)
+  const laterMs = IMAGE_PARTS.slice(place + 1).reduce((sum, name) => sum + (partsMs?.[name] ?? 0), 0)
+  // A part that is done, and the next one not begun, is between the two.
+  return Math.max(0, Math.max(0, partMs) + laterMs - agoMs)
 }

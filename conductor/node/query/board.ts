@@ -90,7 +90,7 @@ export function boardNode(
     deadline: deadlineMs === null ? null : isoTime(deadlineMs),
     usual: p5 === null || p50 === null || p95 === null ? null : { p5, p50, p95 },
     unusual: usual?.unusual ?? false,
-    left: leftOf({ node, nowMs }),
+    left: leftOf({ node, nowMs, live }),
     says: waitsFor({ node, live, nowMs }),
     fault: node.fault,
     error: node.lastError,

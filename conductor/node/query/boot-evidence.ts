@@ -14,6 +14,8 @@ export interface BootEvidence {
   /** MACs that nobody knows and that wanted to boot: since this boot began, and in the hour before. */
   readonly strangers: readonly string[]
   readonly strangersBefore: readonly string[]
+  /** Other nodes whose DHCP requests arrived since this boot began. */
+  readonly othersHeard?: number | undefined
 }
 
 export type BootRule = (at: BootEvidence) => readonly Cause[]

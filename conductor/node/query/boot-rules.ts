@@ -3,8 +3,8 @@
 import type { Sign, SignSeen } from '../../boot/signs.ts'
 import type { Cause } from './account.ts'
 import { evidenceOf, rule, stopping, type BootEvidence, type BootRule } from './boot-evidence.ts'
-import { neverArrived, notTaken, otherBootServer, saysOfDhcp } from './dhcp-rules.ts'
-import { MEMORY_RULES, tooSmall, TRANSFER_RULES } from './transfer-rules.ts'
+import { neverArrived, noAddress, notTaken, otherBootServer, saysOfDhcp, silentPort } from './dhcp-rules.ts'
+import { fitsMemory, MEMORY_RULES, slowTransfer, tooSmall, TRANSFER_RULES } from './transfer-rules.ts'
 
 /** Two machines under one address: their packets take turns in going to the wrong one. */
 const twins: BootRule = ({ live: { signs } }) => {
@@ -99,15 +99,20 @@ const says: readonly BootRule[] = [
       'loaders"; or switch Secure Boot off',
   ]),
   rule('says-panic', 'hello', ({ details }, at) =>
-    /memory|initramfs|unable to mount root|no working init/i.test(details.join(' '))
+    !fitsMemory(at) && /memory|initramfs|unable to mount root|no working init/i.test(details.join(' '))
       ? [
           `the ramdisk does not fit into the memory of the server${tooSmall(at)}`,
           'the deploy ramdisk needs 1 GiB of memory',
         ]
-      : [
-          'the kernel of the ramdisk panics on this machine',
-          'look at the console; try another ramdisk, or kernelArgs for this machine',
-        ],
+      : /initramfs|unable to mount root|no working init/i.test(details.join(' '))
+        ? [
+            'the kernel finds no system in the ramdisk: the initrd is damaged, or not the one of this kernel',
+            'make both anew with "rackward image build ramdisk", and compare boot.kernel and boot.initrd',
+          ]
+        : [
+            'the kernel of the ramdisk panics on this machine',
+            'look at the console; try another ramdisk, or kernelArgs for this machine',
+          ],
   ),
   rule('says-memory', 'hello', (_, at) => [
     `the ramdisk does not fit into the memory of the server${tooSmall(at)}`,
@@ -117,6 +122,10 @@ const says: readonly BootRule[] = [
   rule('says-agent', 'hello', ({ details }) => [
     `the agent cannot go on: ${details.at(-1) ?? ''}`,
     'see what it says; the network between the ramdisk and agent.port first',
+  ]),
+  rule('says-key', 'dhcp', ({ details }) => [
+    'the firmware waits for a key before it boots: it found something wrong with the hardware or its settings',
+    `see on the console what it found, mend that, and switch "wait for F1" off in the firmware (${details.at(-1) ?? ''})`,
   ]),
   rule('says-no-link', 'dhcp', () => [
     'the network card has no link: cable, transceiver or switch port',
@@ -172,10 +181,7 @@ const RULES: readonly BootRule[] = [
     'its IP address is in use by another host (duplicate address)',
     'find the other host by its address, or take the address out of the pool (boot.subnets[].first, last)',
   ]),
-  rule('no-address', 'loader', ({ details }) => [
-    `DHCP has no address for it: ${details.at(-1) ?? ''}`,
-    'look at boot.subnets: pool, fixed addresses, relays',
-  ]),
+  noAddress,
   rule('no-ramdisk', 'kernel', ({ details }) => [
     `it is given no ramdisk: ${details.at(-1) ?? ''}`,
     'correct properties/cpu_arch, or make a ramdisk for its architecture and name it in boot.ramdisks',
@@ -195,11 +201,13 @@ const RULES: readonly BootRule[] = [
   startedDisk,
   ignored,
   ...MEMORY_RULES,
+  slowTransfer,
   unknownCard,
   saysOfDhcp,
   neverArrived,
   saysNothing,
   notTaken,
+  silentPort,
   rule('agent-left', 'hello', () => [
     'the agent hangs up before it asks for anything: it does not accept the certificate, or its packets are lost',
     'look for a proxy at agent.address, and at the MTU',
@@ -215,8 +223,8 @@ const SIDE_RULES: readonly (readonly [Sign, (seen: SignSeen) => readonly [cause:
   [
     'agent-again',
     () => [
-      'the agent ended and was started again in the same boot: it crashed, or the memory of the server ran out',
-      'look at its console for "Out of memory" and for what the agent said last; test the memory of the server',
+      'the agent ended and was started again in the same boot: its order begins anew',
+      'look at the console for why: what the agent said last ("cannot go on"), or "Out of memory" of the kernel',
     ],
   ],
   [

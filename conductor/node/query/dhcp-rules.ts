@@ -1,5 +1,5 @@
 /** Why a boot comes to no address, or to a file of somebody else: rules about DHCP. Pure. */
-import { evidenceOf, stopping, type BootRule } from './boot-evidence.ts'
+import { evidenceOf, rule, stopping, type BootRule } from './boot-evidence.ts'
 
 /** Firmware asks for its boot file as soon as it has an address. */
 const ASKS_MS = 15_000
@@ -81,6 +81,48 @@ export const neverArrived: BootRule = ({ live: { seen, signs }, nowMs, strangers
       cause: NOT_HERE,
       evidence: [evidenceOf('says-network', tries), 'no DHCP request arrived since then'],
       remedy: LOOK_AT_PORT,
+    },
+  ]
+}
+
+/** A request that comes from a network in which it does not belong, by its relay or interface. */
+const ELSEWHERE = /no subnet is configured for|is none of those that may ask/
+
+export const noAddress: BootRule = rule('no-address', 'loader', ({ details }) => {
+  const why = details.at(-1) ?? ''
+  return ELSEWHERE.test(why)
+    ? [
+        `its DHCP requests arrive from a network that is none of its own: its switch port is in the wrong VLAN, or boot.subnets lacks this network: ${why}`,
+        'look at the VLAN of the switch port, then at boot.subnets and its relays',
+      ]
+    : [`DHCP has no address for it: ${why}`, 'look at boot.subnets: pool, fixed addresses, relays']
+})
+
+/** Firmware may need so long before it sends the first request. */
+const STARTS_MS = 60_000
+
+/** Neither the network nor a console says a word: what speaks is that its BMC took the boot device, and that no unknown
+ *  card asked instead. */
+export const silentPort: BootRule = ({ node, live: { seen, signs, bootedAtMs }, nowMs, strangers, ...at }) => {
+  const kept = signs.get('override-kept')
+  const others = [...signs.keys()].filter((sign) => sign !== 'override-kept')
+  const asked = strangers.length + at.strangersBefore.length
+  if (!kept || others.length > 0 || seen.size > 0 || asked > 0 || node.powerState !== 'power on') return []
+  if (nowMs - kept.atMs < STARTS_MS || nowMs - bootedAtMs < STARTS_MS) return []
+  const heard = at.othersHeard ?? 0
+  return [
+    {
+      cause:
+        'nothing of the server arrives here, although it was told to boot from the network: its switch port is in the wrong VLAN or has no link, or its firmware does not try',
+      evidence: [
+        'power_state is "power on"',
+        evidenceOf('override-kept', kept),
+        `no DHCP request of its ports, nor of an unknown card, in ${Math.round((nowMs - bootedAtMs) / 1000)} s`,
+        ...(heard > 0 ? [`requests of ${heard} other ${heard === 1 ? 'server' : 'servers'} arrived meanwhile`] : []),
+        'its serial console said nothing, or is not read (bmc.readBootConsoles)',
+      ],
+      remedy:
+        'look at the VLAN and the link of the switch port (with "rackward node console" at what the firmware shows), then at the boot order of the firmware',
     },
   ]
 }

@@ -9,6 +9,7 @@ import { bootPathOf } from './boot-path.ts'
 import { evidenceOf, type BootEvidence } from './boot-evidence.ts'
 import { causesBefore, causesSeen, sideCauses } from './boot-rules.ts'
 import { causesOfBmc } from './explain-bmc.ts'
+import { causesOfJump, causesOfSlow } from './explain-late.ts'
 import { lastSeenText, type Live } from './sightings.ts'
 
 export interface CauseFacts {
@@ -18,6 +19,9 @@ export interface CauseFacts {
   readonly poll: PollSeen | undefined
   readonly strangers: readonly string[]
   readonly strangersBefore?: readonly string[] | undefined
+  readonly othersHeard?: number | undefined
+  /** How long its state usually lasts at most; undefined: nobody knows. */
+  readonly usualMs?: number | undefined
   /** It waits in its loader for its turn. */
   readonly hasPlace: boolean
 }
@@ -41,7 +45,7 @@ export function causesOf(facts: CauseFacts): Cause[] {
     return [...boot, ofFault(fault, node.lastError)]
   }
   if (node.workflow.pendingEffects.length > 0 && node.workflow.tries > 0) return causesOfEffect(facts)
-  if (kind !== 'waiting') return poll && poll.failures > 0 ? [causeOfPoll(poll)] : []
+  if (kind !== 'waiting') return [...causesOfJump(facts), ...(poll && poll.failures > 0 ? [causeOfPoll(poll)] : [])]
   if (node.workflow.phase === 'bmc') return causesOfBmc(node, facts.nowMs)
   // Its end needs the BMC, which is asked to restart the server.
   if (node.agent) return [...causesOfAgent(facts), ...sideCauses(facts), ...causesOfLostBmc(facts)]
@@ -94,13 +98,19 @@ function switchedOff({ node, live }: CauseFacts): Cause[] {
 }
 
 /** What has neither power for its BMC nor a word on the network. */
-function deadMachine({ live, poll }: CauseFacts): Cause[] {
-  if (!poll || poll.failures < 2 || poll.code !== 'bmc.unreachable' || live.seen.size > 0 || live.signs.size > 0)
-    return []
+function deadMachine({ node, live, poll, nowMs }: CauseFacts): Cause[] {
+  if (!poll || poll.failures < LOST_AFTER_POLLS || poll.code !== 'bmc.unreachable') return []
+  const heardMs = Math.max(0, ...[...live.seen.values(), ...live.signs.values()].map(({ atMs }) => atMs))
+  if (nowMs - heardMs <= SILENT_MS) return []
   return [
     {
       cause: 'the server and its BMC are both silent: no power, or their switch is away',
-      evidence: [poll.fault ?? '', 'nothing was seen of its boot'],
+      evidence: [
+        poll.fault ?? '',
+        heardMs === 0
+          ? 'nothing was seen of its boot'
+          : `nothing was seen of its boot for ${Math.round((nowMs - heardMs) / 1000)} s: ${lastSeenText(live.seen, null, bootPathOf(node, live))}`,
+      ],
       remedy: 'look at the power supply of the server, and at the switches of its rack',
     },
   ]
@@ -111,7 +121,7 @@ function causesOfAgent(facts: CauseFacts): Cause[] {
   const { node, live, nowMs, poll } = facts
   const off = switchedOff(facts)
   const silentMs = nowMs - live.agentAtMs
-  if (silentMs <= SILENT_MS) return off
+  if (silentMs <= SILENT_MS) return [...off, ...causesOfSlow(facts)]
   const lastSeen = lastSeenText(live.seen, live.progress, bootPathOf(node, live))
   const lastHeard =
     live.agentAtMs > 0
@@ -168,15 +178,17 @@ function causesOfAgent(facts: CauseFacts): Cause[] {
 
 /** What was seen comes before what is only missing. */
 function causesOfBoot(facts: CauseFacts): Cause[] {
-  const { node, live, nowMs, strangers, strangersBefore = [] } = facts
+  const { node, live, nowMs, strangers, strangersBefore = [], othersHeard } = facts
   const path = bootPathOf(node, live)
-  const at: BootEvidence = { node, live, path, nowMs, strangers, strangersBefore }
+  const at: BootEvidence = { node, live, path, nowMs, strangers, strangersBefore, othersHeard }
   const reached = MILESTONE_ORDER.filter((milestone) => live.seen.has(milestone))
   const next = nextMilestone(live.seen, path)
   const evidence = [
     reached.length > 0
       ? `seen: ${reached.map((milestone) => MILESTONES[milestone].seen).join(', ')}`
-      : `nothing was seen in ${Math.round((nowMs - live.bootedAtMs) / 1000)} s since it was told to boot`,
+      : live.bootedAtMs > 0
+        ? `nothing was seen in ${Math.round((nowMs - live.bootedAtMs) / 1000)} s since it was told to boot`
+        : 'nothing was seen of its boot since this conductor started',
     ...(next ? [MILESTONES[next].missing] : []),
   ]
   // What was inspected through this ramdisk before can run it.

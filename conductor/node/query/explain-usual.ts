@@ -1,6 +1,7 @@
 /** What is usual for a node in its state, and what is left of its order, as an account tells it. Pure. */
-import { leftMsOf, MIN_SAMPLES, spreadOf, type Past } from '../policy/usual-time.ts'
+import { leftMsOf, MIN_SAMPLES, spreadOf, type Pace, type Past } from '../policy/usual-time.ts'
 import type { NodeRecord } from '../record.ts'
+import type { Live } from './sightings.ts'
 import { isTimed } from './usual.ts'
 
 export interface Usual {
@@ -29,8 +30,37 @@ export function usualOf({ node, past }: { node: NodeRecord; past: Past }, elapse
   }
 }
 
-/** As the record has it from the beginning of the state. */
-export function leftOf({ node, nowMs }: { node: NodeRecord; nowMs: number }): number | null {
-  const leftMs = leftMsOf(node.workflow.usual, nowMs - (node.provisionUpdatedAtMs ?? node.createdAtMs))
+/** What is longer than this is unusual; undefined: too few times are known. */
+export function usualHighMs({ past }: { past: Past }): number | undefined {
+  const spread = spreadOf(past)
+  return spread && spread.samples >= MIN_SAMPLES ? spread.highMs : undefined
+}
+
+/** How far the agent is in the phase that it reports; undefined: it reports none, or to another conductor. */
+export function paceOf({ progress, pace }: Pick<Live, 'progress' | 'pace'>, nowMs: number): Pace | undefined {
+  if (!progress || pace?.phase !== progress.phase || progress.totalBytes <= 0) return undefined
+  const share = Math.min(1, progress.doneBytes / progress.totalBytes)
+  return { part: pace.phase, share, tookMs: pace.atMs - pace.sinceMs, agoMs: Math.max(0, nowMs - pace.atMs) }
+}
+
+interface LeftFacts {
+  readonly node: Pick<NodeRecord, 'workflow' | 'provisionUpdatedAtMs' | 'createdAtMs'>
+  readonly nowMs: number
+  readonly live: Pick<Live, 'progress' | 'pace'>
+}
+
+/** As the record has it from the beginning of the state, and as the agent comes on. */
+export function leftOf({ node, nowMs, live }: LeftFacts): number | null {
+  const elapsedMs = nowMs - (node.provisionUpdatedAtMs ?? node.createdAtMs)
+  const leftMs = leftMsOf(node.workflow.usual, elapsedMs, paceOf(live, nowMs))
   return leftMs === null ? null : seconds(leftMs)
+}
+
+/** When its order is done; null: not known. It stays where it is until the agent reports again. */
+export function expectedEndMs({ node, live }: Omit<LeftFacts, 'nowMs'>): number | null {
+  const sinceMs = node.provisionUpdatedAtMs ?? node.createdAtMs
+  const isPaced = live.pace !== undefined && paceOf(live, live.pace.atMs) !== undefined
+  const atMs = isPaced && live.pace ? live.pace.atMs : sinceMs
+  const leftMs = leftMsOf(node.workflow.usual, atMs - sinceMs, paceOf(live, atMs))
+  return leftMs === null ? null : atMs + leftMs
 }

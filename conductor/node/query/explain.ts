@@ -21,7 +21,7 @@ import type { Live } from './sightings.ts'
 import { queueText } from './explain-queue.ts'
 import type { EventsSeen } from '../run/bmc-events/source.ts'
 import type { Past } from '../policy/usual-time.ts'
-import { leftOf, usualOf } from './explain-usual.ts'
+import { leftOf, usualOf, usualHighMs } from './explain-usual.ts'
 import { bootPlanOf } from '../workflow/boot-plans.ts'
 import { STATES } from '../workflow/states.ts'
 
@@ -43,6 +43,8 @@ export interface Facts {
   /** MACs that nobody knows and that wanted to boot: since this boot began, and in the hour before. */
   readonly strangers: readonly string[]
   readonly strangersBefore?: readonly string[]
+  /** Other nodes whose DHCP requests arrived since this boot began. */
+  readonly othersHeard?: number
   /** Other nodes with the same BMC, as far as who asks may know them. */
   readonly sharers: readonly string[]
   readonly ports: readonly PortAccount[]
@@ -90,7 +92,7 @@ export function explain(facts: Facts): Account {
     causes: [
       ...causesOfHolder(node, facts.holder),
       ...sharedBmc(facts),
-      ...causesOf({ ...facts, hasPlace: placeOf(facts.live, nowMs) !== undefined }),
+      ...causesOf({ ...facts, usualMs: usualHighMs(facts), hasPlace: placeOf(facts.live, nowMs) !== undefined }),
       ...causesOfLoader(facts.loader, node.instanceInfo.image_source),
       ...causesOfTpm(node),
     ],

@@ -29,12 +29,14 @@ export interface Live {
   bootedAtMs: number
   agentAtMs: number
   progress: Progress | null
+  /** Of the phase of its progress: when it began, and when it was told last. Known where the agent reports alone. */
+  pace?: { readonly phase: string; readonly sinceMs: number; readonly atMs: number } | undefined
   /** Seconds per part of the agent's last order. */
   timings: Readonly<Record<string, number>>
 }
 
 /** As it is told to other conductors. */
-export interface SeenOfNode extends Omit<Live, 'seen' | 'signs' | 'queue'> {
+export interface SeenOfNode extends Omit<Live, 'seen' | 'signs' | 'queue' | 'pace'> {
   readonly uuid: string
   readonly signs: readonly (readonly [Sign, SignSeen])[]
   readonly seen: readonly (readonly [Milestone, Sighting])[]
@@ -70,7 +72,7 @@ export class Sightings {
   }
 
   /** Of those whose agent reports any. */
-  *progressed(): Generator<readonly [uuid: string, Progress]> {
+  *working(): Generator<readonly [uuid: string, Progress]> {
     for (const [uuid, { progress }] of this.nodes) if (progress) yield [uuid, progress]
   }
 
@@ -98,6 +100,15 @@ export class Sightings {
     signs.set(sign, withSign(signs.get(sign), now))
   }
 
+  /** What the agent says of its work. */
+  progressed(uuid: string, progress: Progress, nowMs: number): void {
+    const live = this.of(uuid)
+    const before = live.pace
+    const goesOn = live.progress?.phase === progress.phase && progress.doneBytes >= live.progress.doneBytes
+    live.pace = { phase: progress.phase, sinceMs: before && goesOn ? before.sinceMs : nowMs, atMs: nowMs }
+    live.progress = progress
+  }
+
   /** It waits for its turn to load the ramdisk. */
   waits(uuid: string, waiting: Sighting): void {
     this.of(uuid).waiting = waiting
@@ -115,7 +126,7 @@ export class Sightings {
     const uuids = [...(this.touched ?? [])]
     this.touched = new Set()
     return uuids.map((uuid) => {
-      const { seen, signs, queue: _, ...live } = this.look(uuid)
+      const { seen, signs, queue: _queue, pace: _pace, ...live } = this.look(uuid)
       return { uuid, ...live, seen: [...seen], signs: [...signs] }
     })
   }
@@ -135,6 +146,7 @@ export class Sightings {
     const waits = [isNewer ? null : ours.waiting, theirs.waiting].filter((one) => one && one.atMs >= bootedAtMs)
     this.nodes.set(uuid, {
       ...(ours.queue ? { queue: ours.queue } : {}),
+      ...(ours.pace && !isNewer ? { pace: ours.pace } : {}),
       seen,
       signs,
       bootedAtMs,
@@ -143,6 +155,13 @@ export class Sightings {
       progress: isTheirs && theirs.bootedAtMs === bootedAtMs ? theirs.progress : isNewer ? null : ours.progress,
       timings: isTheirs ? theirs.timings : ours.timings,
     })
+  }
+
+  /** How many other nodes asked for an address since then. */
+  othersSince(uuid: string, atMs: number): number {
+    let count = 0
+    for (const [other, { seen }] of this.nodes) if (other !== uuid && (seen.get('dhcp')?.atMs ?? 0) >= atMs) count += 1
+    return count
   }
 
   /** How many deploy agents were heard since then. */
@@ -157,6 +176,7 @@ export class Sightings {
     for (const live of this.nodes.values()) {
       if (live.agentAtMs > 0) live.agentAtMs += byMs
       if (live.bootedAtMs > 0) live.bootedAtMs += byMs
+      if (live.pace) live.pace = { ...live.pace, sinceMs: live.pace.sinceMs + byMs, atMs: live.pace.atMs + byMs }
       if (live.waiting) live.waiting = { ...live.waiting, atMs: live.waiting.atMs + byMs }
     }
   }

@@ -53,6 +53,33 @@ const noRoom: BootRule = (at) => {
   return seen.count > 1 && shareOf(seen) < 0.98 ? [room, broken] : [broken, room]
 }
 
+/** By its last inspection: there is room. */
+export const fitsMemory = ({ node }: BootEvidence): boolean => (memoryOf(node) ?? 0) >= RAMDISK_NEEDS_MB
+
+/** One that stalls, or that the client ends, has a sign of its own. */
+const SLOW_MS = 60_000
+export const slowTransfer: BootRule = (at) => {
+  const asked = stopping(at, 'http-ask', 'initrd')
+  const part = asked && RAMDISK_FILE.exec(asked.details.at(-1) ?? '')?.[1]
+  if (!asked || part === undefined || at.nowMs - asked.atMs < SLOW_MS) return []
+  const isOver = (['http-left', 'http-stalled', 'http-refused'] as const).some(
+    (sign) => (at.live.signs.get(sign)?.atMs ?? -1) >= asked.atMs,
+  )
+  const isLoaded = part === 'kernel' && (at.live.seen.get('kernel')?.atMs ?? -1) >= asked.atMs
+  if (isOver || isLoaded) return []
+  return [
+    {
+      cause: `the transfer of the ${part} is slow: it goes on, and is not at its end`,
+      evidence: [
+        evidenceOf('http-ask', asked),
+        `it began ${Math.round((at.nowMs - asked.atMs) / 1000)} s ago; it neither stalled nor broke off`,
+      ],
+      remedy:
+        'look at the speed and the errors of the link of the server (a port at 10 or 100 Mbit/s, duplex), and at the load of the conductor’s network',
+    },
+  ]
+}
+
 const knownTooSmall: BootRule = (at) => {
   const mb = memoryOf(at.node)
   const { seen } = at.live

@@ -1,9 +1,10 @@
 /** The times that the journal keeps: how long such work lasted before, and how long an order usually goes on. */
-import { durationKeys, type Compared } from '../../store/durations.ts'
+import { durationKeys, partOf, type Compared } from '../../store/durations.ts'
 import type { Journal } from '../../store/port.ts'
 import {
   choosePast,
   expectedMs,
+  IMAGE_PARTS,
   MIN_SAMPLES,
   toldBefore,
   usualTime,
@@ -11,7 +12,7 @@ import {
   type UsualTime,
 } from '../policy/usual-time.ts'
 import { comparedOf, isTimed, restOf } from '../query/usual.ts'
-import type { NodeRecord } from '../record.ts'
+import { currentStep, type NodeRecord } from '../record.ts'
 
 export type PastOf = (compared: Compared) => Promise<Past>
 
@@ -43,6 +44,21 @@ export async function usualOfNode(node: NodeRecord, pastOf: PastOf): Promise<Usu
     leftMs = leftMs === null || needsMs === undefined ? null : leftMs + needsMs
   }
   const sinceMs = node.provisionUpdatedAtMs ?? node.createdAtMs
-  const usual = usualTime(await pastOf(comparedOf(node)), { sinceMs, leftMs })
+  const compared = comparedOf(node)
+  const partsMs = currentStep(node)?.step === 'write_image' ? await partsOf(compared, pastOf) : {}
+  const usual = usualTime(await pastOf(compared), { sinceMs, leftMs, ...partsMs })
   return usual && toldBefore(usual, { sinceMs, deadlineMs: node.workflow.deadlineMs })
+}
+
+/** What the parts of writing the image are expected to need; empty: that of one of them is not known. */
+async function partsOf(compared: Compared, pastOf: PastOf): Promise<{ partsMs?: NonNullable<UsualTime['partsMs']> }> {
+  const partsMs: Record<string, number> = {}
+  for (const part of IMAGE_PARTS) {
+    const past = await pastOf(partOf(compared, part))
+    // All that is done in the state says nothing of its parts.
+    const needsMs = past.of === 'state' && past.sameWorkMs === undefined ? undefined : expectedMs(past)
+    if (needsMs === undefined) return {}
+    partsMs[part] = needsMs
+  }
+  return { partsMs }
 }
