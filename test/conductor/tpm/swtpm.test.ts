@@ -139,6 +139,21 @@ test('a TPM whose endorsement hierarchy has a password, or is disabled, is locke
   })
 })
 
+test('a TPM that is locked out after wrong passwords is told so; one in failure mode is broken', async () => {
+  const answering = (code: number) => {
+    const response = Buffer.from('80010000000a00000000', 'hex')
+    response.writeUInt32BE(code, 6)
+    return { transmit: () => Promise.resolve(response), close: () => Promise.resolve() }
+  }
+  const { ask, calls } = conductor()
+  for (const code of [0x921, 0x101])
+    await proveBoot({ run, clock, ask, device: () => Promise.resolve(answering(code)), say: () => undefined })
+  expect(calls).toMatchObject([
+    { say: 'failed', code: 'tpm.locked', text: /locked out/ },
+    { say: 'failed', code: 'tpm.failed', text: /failure mode/ },
+  ])
+})
+
 test('no TPM, one that answers nonsense, and a log that cannot be read are told by name', async () => {
   const { ask, calls } = conductor()
   const say = () => undefined
