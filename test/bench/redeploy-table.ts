@@ -1,5 +1,5 @@
-/** What the benchmark of redeploys prints: the ratio to the floor, what each step of a redeploy costs beside the step of
- *  the floor that does the same, and how far off the estimates of the conductor were. Pure. */
+/** What the benchmark of redeploys prints: the ratio to the floor, what each step of a redeploy costs beside the step
+ *  of the floor that does the same, and how far off the estimates of the conductor were. Pure. */
 import type { Redeploy, RedeployReport } from './redeploy.ts'
 import type { RedeployFloor } from './redeploy-floor.ts'
 

@@ -1,5 +1,5 @@
-/** What explain names first for faults that say little or nothing: the slow ones, the silent ones, and those that look like
- *  another fault. Tables of evidence and cause, without a server; each with what must not be named first. */
+/** What explain names first for faults that say little or nothing: the slow ones, the silent ones, and those that look
+ *  like another fault. Tables of evidence and cause, without a server; and what must not be named. */
 import { expect, test } from 'vitest'
 import { consoleSign } from '../../conductor/node/policy/console-words.ts'
 import { Sightings } from '../../conductor/node/query/sightings.ts'

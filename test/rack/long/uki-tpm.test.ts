@@ -1,5 +1,5 @@
-/** The signed ramdisk on OVMF with Secure Boot and a TPM: one program was measured, and the conductor finds it among the
- *  bytes that it served. What is secret is required to wait for that. */
+/** The signed ramdisk on OVMF with Secure Boot and a TPM: one program was measured, and the conductor finds it among
+ *  the bytes that it served. What is secret is required to wait for that. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { defaultCache } from '../../../cli/image.ts'
 import { buildSignedRamdisk } from '../../../cli/uki.ts'
