@@ -24,7 +24,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
 export function causesOfSlow({ node, nowMs, live, usualMs }: LateFacts): Cause[] {
   const tookMs = nowMs - (node.provisionUpdatedAtMs ?? node.createdAtMs)
   if (usualMs === undefined || tookMs <= usualMs) return []
-  const { phase = '', doneBytes = 0, totalBytes = 0, from = undefined } = live.progress ?? {}
+  const { phase = '', doneBytes = 0, totalBytes = 0, from } = live.progress ?? {}
   const far = totalBytes > 0 ? `, ${Math.floor((100 * doneBytes) / totalBytes)} %` : ''
   return [
     {
