@@ -4,6 +4,7 @@ import { isIPv4 } from 'node:net'
 import { join } from 'node:path'
 import * as z from 'zod/mini'
 import { BootRoom } from '../conductor/boot/rooms/room.ts'
+import { warmUp } from '../conductor/boot/warm-up.ts'
 import type { Bundle } from '../conductor/boot/rooms/records.ts'
 import { readPrivateFile } from '../kit/files.ts'
 import { systemClock } from '../kit/clock.ts'
@@ -62,6 +63,7 @@ export async function runRoom(options: RoomOptions): Promise<void> {
     random: systemRandom,
     log,
   })
+  await warmUp(systemClock)
   await room.start()
   const status = options.status === undefined ? undefined : await listenRoomStatus(room, options.status)
   const stop = async (): Promise<void> => {

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { agentIdentity } from '../conductor/agents/certificate.ts'
 import { BootService } from '../conductor/boot/service.ts'
 import { bootKey } from '../conductor/boot/token.ts'
+import { warmUp } from '../conductor/boot/warm-up.ts'
 import { loadConfig } from '../conductor/config.ts'
 import { systemClock } from '../kit/clock.ts'
 import { companion, rootReadsAll, withoutPrivileges } from '../kit/companion.ts'
@@ -50,6 +51,7 @@ export async function runBoot(path: string): Promise<void> {
     launchFiles: (onMessage) => companion(withoutPrivileges(FILES_ARGV, isRoot), { env: FILES_ENV, onMessage }),
     onEnd: () => process.exit(0),
   })
+  await warmUp(systemClock)
   await service.start()
   log.info({ http: boot.http, tftp: boot.tftp, interfaces: boot.interfaces }, 'the boot services are ready')
   for (const signal of ['SIGINT', 'SIGTERM'] as const)

@@ -3,6 +3,7 @@ import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { BOOT_NODE_ARGS } from '../conductor/boot/young-generation.ts'
 import { startConductor } from '../conductor/conductor.ts'
 import { devConfig, loadConfig, type Config } from '../conductor/config.ts'
 import { Fault } from '../kit/fault.ts'
@@ -26,7 +27,7 @@ export async function runConductor(options: ConductorOptions): Promise<void> {
   const log = makeLog('conductor', config.log)
   const main = fileURLToPath(new URL('./main.js', import.meta.url))
   const launchBoot = () => {
-    const pid = launch([process.execPath, main, 'boot', '--config', options.config ?? ''])
+    const pid = launch([process.execPath, ...BOOT_NODE_ARGS, main, 'boot', '--config', options.config ?? ''])
     return { running: () => isRunning(pid) }
   }
   const conductor = await startConductor(config, {

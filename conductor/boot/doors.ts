@@ -5,8 +5,6 @@ import type { Clock } from '../../kit/clock.ts'
 import type { Lifecycle } from '../../kit/lifecycle.ts'
 import type { Log } from '../../kit/log.ts'
 import type { LeaseBook } from '../../pxe/dhcp/leases.ts'
-import type { KnownClient } from '../../pxe/dhcp/owner.ts'
-import { DhcpServer } from '../../pxe/dhcp/server.ts'
 import { AUTOEXEC, isGrubConfig, LOADERS, OPTIONAL_LOADERS, UKI_LOADER } from '../../pxe/firmware.ts'
 import { GRUB_EXIT, renderGrub, renderGrubStart } from '../../pxe/grub.ts'
 import { renderAutoexec, renderScript, type BootOrder } from '../../pxe/script.ts'
@@ -14,6 +12,7 @@ import { TftpServer } from '../../pxe/tftp/server.ts'
 import { turnText, type Admission } from './admission.ts'
 import type { BootClients } from './clients.ts'
 import type { BootCounters } from './counters.ts'
+import { dhcpServer } from './dhcp-door.ts'
 import { bootHttpLimits, type BootFiles, type ScriptLoader } from './http.ts'
 import type { BootLoaders } from './loaders.ts'
 import type { BootMedia } from './media.ts'
@@ -70,72 +69,14 @@ export async function readLoaders(dir: string, uki?: string): Promise<Map<string
 }
 
 export async function startDhcp(doors: Doors): Promise<void> {
-  const { boot, agent } = doors.config
-  const { clients, leases, clock, observer } = doors
-  const known = (mac: string): KnownClient | undefined => {
-    const client = clients.get(mac)
-    return client && new AskedOf(doors, client)
-  }
-  const dhcp = new DhcpServer({
-    subnets: boot.subnets,
-    ownIps: [boot.http.address, boot.tftp, agent.address, ...boot.interfaces.map(({ address }) => address)],
-    loaders: new Set(doors.loaders.keys()),
-    owner: {
-      client: known,
-      isFixed: clients.isFixed,
-      pickLoader: doors.paths.pick,
-      event: (event) => observer.onDhcp(event),
-    },
-    leases,
-    clock,
-  })
+  const dhcp = dhcpServer(doors)
   await doors.life.add(
     'dhcp',
     async () => {
-      for (const at of boot.interfaces) await dhcp.listen({ interface: at.name, localIp: at.address })
+      for (const at of doors.config.boot.interfaces) await dhcp.listen({ interface: at.name, localIp: at.address })
     },
     () => dhcp.stop(),
   )
-}
-
-/** What DHCP asks of a client, worked out when it is asked for: that is for every packet. */
-class AskedOf implements KnownClient {
-  private readonly doors: Doors
-  private readonly client: BootClient
-
-  constructor(doors: Doors, client: BootClient) {
-    this.doors = doors
-    this.client = client
-  }
-
-  get scriptUrl(): string {
-    return scriptUrl(this.doors.config.boot, this.client.mac)
-  }
-
-  get loaderUrl(): string {
-    return bootUrl(this.doors.config.boot, '/loader/')
-  }
-
-  get signed(): boolean {
-    return this.client.signed ?? false
-  }
-
-  get uki(): boolean {
-    const { uki, order } = this.client
-    return uki === true && order.kind === 'ramdisk' && !order.rescue
-  }
-
-  get fixedIp(): string | undefined {
-    return this.client.fixedIp ?? undefined
-  }
-
-  get refusal(): string | undefined {
-    return this.client.refusal
-  }
-
-  get hostName(): string | undefined {
-    return this.client.hostName ?? undefined
-  }
 }
 
 export async function startTftp(doors: Doors): Promise<void> {

@@ -9,6 +9,9 @@ import type { Lease, LeaseStore } from '../../pxe/dhcp/leases.ts'
  *  and DHCP waits with it. */
 const CHECKPOINT_PAGES = 8_000
 
+/** One tree of pages: a lease with a row id of its own would change a page of the table and one of its index. */
+const COLUMNS = '(ip TEXT PRIMARY KEY, mac TEXT NOT NULL, expires_at INTEGER NOT NULL) STRICT, WITHOUT ROWID'
+
 export class SqliteLeases implements LeaseStore {
   private readonly db: Database.Database
   private readonly upsert: Database.Statement<[string, string, number]>
@@ -26,9 +29,8 @@ export class SqliteLeases implements LeaseStore {
     this.db.pragma('journal_mode = WAL')
     this.db.pragma('synchronous = NORMAL')
     this.db.pragma(`wal_autocheckpoint = ${CHECKPOINT_PAGES}`)
-    this.db.exec(
-      'CREATE TABLE IF NOT EXISTS addresses (ip TEXT PRIMARY KEY, mac TEXT NOT NULL, expires_at INTEGER NOT NULL) STRICT',
-    )
+    this.db.exec(`CREATE TABLE IF NOT EXISTS addresses ${COLUMNS}`)
+    this.intoOneTree()
     this.takeOver()
     this.db.exec(
       `CREATE TABLE IF NOT EXISTS loaders (
@@ -105,6 +107,18 @@ export class SqliteLeases implements LeaseStore {
     } finally {
       this.db.close()
     }
+  }
+
+  /** Files of before had row ids. Programs of before read and write this table as they did theirs. */
+  private intoOneTree(): void {
+    const table = "SELECT 1 FROM sqlite_master WHERE name = 'addresses' AND sql LIKE '%WITHOUT ROWID%'"
+    if (this.db.prepare(table).get() !== undefined) return
+    this.db.transaction(() => {
+      this.db.exec(`CREATE TABLE one_tree ${COLUMNS}`)
+      this.db.exec('INSERT INTO one_tree (ip, mac, expires_at) SELECT ip, mac, expires_at FROM addresses')
+      this.db.exec('DROP TABLE addresses')
+      this.db.exec('ALTER TABLE one_tree RENAME TO addresses')
+    })()
   }
 
   /** Files of before had one address per client, in a table `leases`. */

@@ -1,6 +1,6 @@
 /** Events on their way to the conductor: they wait here while none is connected or while it takes them slowly, up to a
  *  limit; what is dropped is counted and told. */
-import type { Socket } from 'node:net'
+import type { Writable } from 'node:stream'
 import type { Clock } from '../../kit/clock.ts'
 import { linesOf, type BootEvent } from './wire.ts'
 
@@ -14,7 +14,7 @@ export class Outbox {
   private readonly onDropped: () => void
   private waiting: BootEvent[] = []
   private dropped = 0
-  private socket: Socket | undefined
+  private socket: Writable | undefined
   private full = false
   private isDue = false
 
@@ -46,7 +46,7 @@ export class Outbox {
   }
 
   /** The connection to write to from now on; undefined: none. */
-  attach(socket: Socket | undefined): void {
+  attach(socket: Writable | undefined): void {
     this.socket = socket
     this.full = false
     socket?.on('drain', () => {

@@ -43,15 +43,26 @@ export interface Options extends Iterable<readonly [number, Buffer]> {
 
 /** The options of an answer, as they are put together. */
 export class OptionList implements Options {
-  private readonly list: (readonly [number, Buffer])[]
+  /** Of all answers of a link: never changed. */
+  private readonly shared: readonly (readonly [number, Buffer])[]
+  private readonly own: (readonly [number, Buffer])[] = []
 
-  constructor(list: readonly (readonly [number, Buffer])[]) {
-    this.list = [...list]
+  constructor(shared: readonly (readonly [number, Buffer])[]) {
+    this.shared = shared
   }
 
   /** For a number that is not there yet. */
   add(option: readonly [number, Buffer]): void {
-    this.list.push(option)
+    this.own.push(option)
+  }
+
+  get count(): number {
+    return this.shared.length + this.own.length
+  }
+
+  /** In their order: an iterator would leave an object behind for each. */
+  at(place: number): readonly [number, Buffer] {
+    return (place < this.shared.length ? this.shared[place] : this.own[place - this.shared.length]) as [number, Buffer]
   }
 
   has(code: number): boolean {
@@ -59,11 +70,13 @@ export class OptionList implements Options {
   }
 
   get(code: number): Buffer | undefined {
-    return this.list.find(([one]) => one === code)?.[1]
+    const isIt = ([one]: readonly [number, Buffer]) => one === code
+    return (this.shared.find(isIt) ?? this.own.find(isIt))?.[1]
   }
 
-  [Symbol.iterator](): Iterator<readonly [number, Buffer]> {
-    return this.list[Symbol.iterator]()
+  *[Symbol.iterator](): Iterator<readonly [number, Buffer]> {
+    yield* this.shared
+    yield* this.own
   }
 }
 

@@ -7,7 +7,7 @@
  *  are read. */
 import { WireError } from '../bytes.ts'
 import { ipToNumber, macToText, numberToIp } from '../addresses.ts'
-import { OPTION, type Options } from './options.ts'
+import { OPTION, OptionList, type Options } from './options.ts'
 
 export interface Packet {
   readonly op: 1 | 2
@@ -93,7 +93,8 @@ export function decodePacket(bytes: Buffer): Packet {
 }
 
 export function encodePacket(packet: Packet): Buffer {
-  const sizeBytes = AT.options + optionsBytes(packet.options) + 1
+  const options = listOf(packet.options)
+  const sizeBytes = AT.options + optionsBytes(options) + 1
   // A part of a bigger piece of memory: to make one of its own for each packet costs more than to fill it.
   const bytes = Buffer.allocUnsafe(Math.max(sizeBytes, MIN_PACKET_BYTES)).fill(0)
   bytes[0] = packet.op
@@ -111,7 +112,7 @@ export function encodePacket(packet: Packet): Buffer {
   writeText(bytes, { text: packet.sname, at: AT.sname, room: SNAME_BYTES, field: 'sname' })
   writeText(bytes, { text: packet.file, at: AT.file, room: FILE_BYTES, field: 'file' })
   bytes.writeUInt32BE(COOKIE, AT.cookie)
-  bytes[writeOptions(bytes, packet.options)] = END
+  bytes[writeOptions(bytes, options)] = END
   return bytes
 }
 
@@ -221,17 +222,23 @@ function readOptionField(
   // Some relays and old ROMs send no END; what was read is whole, so it counts.
 }
 
-function optionsBytes(options: Options): number {
+const listOf = (options: Options): OptionList =>
+  options instanceof OptionList ? options : new OptionList([...options])
+
+function optionsBytes(options: OptionList): number {
   let sizeBytes = 0
-  for (const [, value] of options)
+  for (let place = 0; place < options.count; place += 1) {
+    const [, value] = options.at(place)
     sizeBytes += value.length + 2 * Math.max(1, Math.ceil(value.length / MAX_OPTION_BYTES))
+  }
   return sizeBytes
 }
 
 /** Answers where the options end. */
-function writeOptions(bytes: Buffer, options: Options): number {
+function writeOptions(bytes: Buffer, options: OptionList): number {
   let at: number = AT.options
-  for (const [code, value] of options) {
+  for (let place = 0; place < options.count; place += 1) {
+    const [code, value] = options.at(place)
     for (let from = 0; from === 0 || from < value.length; from += MAX_OPTION_BYTES) {
       const length = Math.min(value.length - from, MAX_OPTION_BYTES)
       bytes[at] = code

@@ -42,12 +42,17 @@ export class DhcpServer {
     { port, isBootPort }: { port: number; isBootPort: boolean },
   ): Promise<void> {
     const socket = await bind(createSocket({ type: 'udp4', reuseAddr: true, lookup: noLookup }), { port })
-    this.sockets.push(socket)
+    this.attach(socket, at, isBootPort)
     makeReceiveRoom(socket)
     // dgram has no SO_BINDTODEVICE; without it two interfaces would hear each other's broadcasts.
     const index = Number(await readFile(`/sys/class/net/${at.interface}/ifindex`, 'utf8'))
     setsockopt(socket, SOL_SOCKET, SO_BINDTOIFINDEX, index)
     socket.setBroadcast(true)
+  }
+
+  /** Answers what comes on a socket, which is closed with the others. */
+  attach(socket: Socket, at: { interface: string; localIp: string }, isBootPort = false): void {
+    this.sockets.push(socket)
     socket.on('message', (bytes, from) =>
       this.receive(bytes, socket, {
         localIp: at.localIp,

@@ -145,6 +145,8 @@ export class TftpServer {
     const sender = new Sender(socket)
     let transfer: Transfer | undefined
     let sentAtMs = 0
+    /** When the timer goes off; undefined: there is none. */
+    let timerAtMs: number | undefined
     let cancel: () => void = () => undefined
     const running: Running = {
       address: from.address,
@@ -173,8 +175,21 @@ export class TftpServer {
       if (outcome.send === undefined) return
       sender.send(transfer, outcome.send)
       sentAtMs = this.clock.now()
+      // Armed anew for each packet, timers would cost as much as the packets.
+      if (timerAtMs === undefined || timerAtMs > sentAtMs + transfer.waitMs) arm(transfer.waitMs)
+    }
+    const arm = (waitMs: number) => {
       cancel()
-      cancel = this.clock.after(transfer.waitMs, () => transfer && next(onSilence(transfer)))
+      timerAtMs = this.clock.now() + waitMs
+      cancel = this.clock.after(waitMs, onTimer)
+    }
+    const onTimer = () => {
+      timerAtMs = undefined
+      if (!transfer) return
+      const leftMs = sentAtMs + transfer.waitMs - this.clock.now()
+      // More than the whole wait is left where the clock was set back.
+      if (leftMs > 0 && leftMs <= transfer.waitMs) arm(leftMs)
+      else next(onSilence(transfer))
     }
     const next = (outcome: Outcome) => this.guarded(from.address, () => take(outcome))
     // ICMP "port unreachable" from a client that went away.

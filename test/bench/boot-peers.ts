@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { openClientFile } from '../../conductor/boot/client-file.ts'
 import type { BootClient } from '../../conductor/boot/orders.ts'
+import { BOOT_NODE_ARGS } from '../../conductor/boot/young-generation.ts'
 import { until } from '../../kit/clock.ts'
 import { RACKWARD_MAIN } from '../lab/root.ts'
 import { inNamespace, sh } from '../lab/shell.ts'
@@ -173,7 +174,7 @@ export async function rackward(dir: string, files: string, options: RackwardOpti
     limits: { boot: limits },
   }
   await writeFile(join(at.dir, 'conductor.yaml'), stringify(config))
-  const argv = [process.execPath, '--enable-source-maps', ...node, RACKWARD_MAIN, 'boot', '--config']
+  const argv = [process.execPath, ...BOOT_NODE_ARGS, '--enable-source-maps', ...node, RACKWARD_MAIN, 'boot', '--config']
   const child = run(at, [...argv, join(at.dir, 'conductor.yaml')])
   let conductor: Socket | undefined
   const end = () => conductor?.destroy()

@@ -62,3 +62,25 @@ test('how loaders did survives a restart, beside the leases', async () => {
   again.close()
   await rm(dir, { recursive: true })
 })
+
+test('a file whose leases have row ids becomes one tree, which a program of before reads and writes', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'rackward-leases-'))
+  const path = join(dir, 'leases.db')
+  const before = new Database(path)
+  before.exec('CREATE TABLE addresses (ip TEXT PRIMARY KEY, mac TEXT NOT NULL, expires_at INTEGER NOT NULL) STRICT')
+  before.exec("INSERT INTO addresses VALUES ('10.0.0.5', 'a', 1)")
+  before.close()
+  const store = new SqliteLeases(path)
+  store.save({ ip: '10.0.0.6', mac: 'b', expiresAtMs: 2 })
+  store.close()
+  const older = new Database(path)
+  expect(older.prepare("SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'addresses'").all()).toEqual(
+    [],
+  )
+  older.prepare('INSERT OR REPLACE INTO addresses (ip, mac, expires_at) VALUES (?, ?, ?)').run('10.0.0.7', 'c', 3)
+  older.close()
+  const again = new SqliteLeases(path)
+  expect(again.load().map(({ ip, mac }) => `${ip} ${mac}`)).toEqual(['10.0.0.5 a', '10.0.0.6 b', '10.0.0.7 c'])
+  again.close()
+  await rm(dir, { recursive: true })
+})
