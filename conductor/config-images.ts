@@ -72,6 +72,17 @@ const Gc = z.strictObject({
   ),
 })
 
+const Oci = z.strictObject({
+  authFile: File.optional().describe(
+    'File of mode 0600 with secrets by registry, as docker login and podman login write it; read for each pull. instance_info/image_pull_secret comes before it.',
+  ),
+  caFile: File.optional().describe('CA certificates (PEM) for registries, beside the public ones.'),
+  plainHttp: z
+    .array(z.string().min(1).max(255).toLowerCase())
+    .default([])
+    .describe('Registries, as HOST or HOST:PORT, that are asked by HTTP without TLS.'),
+})
+
 export const Images = z.strictObject({
   gc: Gc.prefault({}).describe('Removal of images that nobody needs.'),
   scrubHours: hours(
@@ -96,6 +107,7 @@ export const Images = z.strictObject({
     .describe(
       'Whether kernel, ramdisk and boot_iso of a node with deploy_interface ramdisk may come without a checksum; such a file is fetched anew for each deploy.',
     ),
+  oci: Oci.prefault({}).describe('Registries of OCI artifacts, for image sources oci://HOST/REPOSITORY.'),
   glance: GlanceConfig.refine(
     ({ url, auth }) => url !== undefined || auth.type === 'password' || auth.type === 'application_credential',
     'needs a url: only Keystone has a catalogue',

@@ -12,6 +12,7 @@ import type { Claim } from './budget.ts'
 import { checkFile, fileDigest, type Checksum } from './checksum.ts'
 import { fetchSource, type ImportTools } from './import.ts'
 import { ImportBudget } from './budget.ts'
+import type { OpenParts } from './open-url.ts'
 import type { ImageStore } from './store.ts'
 
 const ID = /^(?:sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})$/
@@ -22,7 +23,7 @@ export interface BootFileRequest {
   /** http://, https:// or file:// URL, or a path. */
   readonly source: string
   readonly checksum?: Checksum | undefined
-  readonly headers?: Readonly<Record<string, string>> | undefined
+  readonly headers?: OpenParts['headers']
   readonly ca?: string | undefined
 }
 

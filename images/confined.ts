@@ -26,10 +26,33 @@ const withoutNetwork = (): Promise<readonly string[]> => {
   const words = ['unshare', ...(changesUser() ? [] : ['--user']), '--net', '--ipc', '--']
   alone ??= run([...words, 'true'], { timeoutMs: PROBE_MS }).then(
     ({ code }) => (code === 0 ? words : []),
-    () => [],
+    (error: unknown) => {
+      alone = undefined
+      if (isFault(error, 'run.missing')) throw notInstalled('unshare')
+      return []
+    },
   )
   return alone
 }
+
+/** Debian's packages of the programs that stand in such commands. */
+const PACKAGES: Readonly<Record<string, string>> = {
+  prlimit: 'util-linux',
+  setpriv: 'util-linux',
+  unshare: 'util-linux',
+  gzip: 'gzip',
+  xz: 'xz-utils',
+  zstd: 'zstd',
+  'qemu-img': 'qemu-utils',
+}
+/** What env, prlimit, unshare and setpriv say of a program that they do not find, with the exit status 127. */
+const NOT_FOUND =
+  /ended with 127: (?:env|prlimit|unshare|setpriv): (?:failed to execute )?['‘]?([\w-]+)['’]?: No such file/
+
+const notInstalled = (program: string, cause?: unknown): Fault =>
+  new Fault('run.missing', `${program} is not installed: install the package ${PACKAGES[program] ?? program}`, {
+    cause,
+  })
 
 /** Who is not root already has no more to give up than what a service manager gave it (ambient capabilities). */
 export const unprivileged = (isRoot: boolean): readonly string[] => [
@@ -83,10 +106,13 @@ export async function* readConfined(
   }
 }
 
-const asFormat = (error: unknown, [program]: readonly string[]): unknown =>
-  isFault(error, 'run.failed') || isFault(error, 'run.timeout')
-    ? new Fault('image.format', `${program} cannot read the image: ${reason(error.detail)}`, { cause: error })
-    : error
+/** What a failure of a confined program means: a program that is not there, or an image that it does not read. */
+export function asFormat(error: unknown, [program]: readonly string[]): unknown {
+  if (!isFault(error, 'run.failed') && !isFault(error, 'run.timeout')) return error
+  const [, missing] = NOT_FOUND.exec(error.detail) ?? []
+  if (missing !== undefined && Object.hasOwn(PACKAGES, missing)) return notInstalled(missing, error)
+  return new Fault('image.format', `${program} cannot read the image: ${reason(error.detail)}`, { cause: error })
+}
 
 /** Without the words that confine it. */
 const reason = (detail: string): string => detail.replace(/^env ended with/, 'it ended with')

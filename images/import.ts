@@ -12,6 +12,7 @@ import { checkFile, type Checksum } from './checksum.ts'
 import { download } from './download.ts'
 import type { DiskFormat } from './format.ts'
 import type { ImageIndex, ImageTraits } from './index.ts'
+import type { OpenParts } from './open-url.ts'
 import { originOf } from './origin.ts'
 import { cutPieces } from './pieces.ts'
 import { diskLoader } from './signed-loader.ts'
@@ -27,7 +28,7 @@ export interface ImportRequest {
   readonly format?: DiskFormat | undefined
   readonly traits?: ImageTraits
   /** For the source alone: a redirection to another host does not get them. */
-  readonly headers?: Readonly<Record<string, string>> | undefined
+  readonly headers?: OpenParts['headers']
   /** CA certificates (PEM) for the source. */
   readonly ca?: string | undefined
   /** The id that the image must have: it replaces a damaged copy. */

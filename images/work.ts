@@ -2,6 +2,7 @@
 import type { Clock } from '../kit/clock.ts'
 import type { AddressGuard } from './address-guard.ts'
 import type { Claim, ImportBudget } from './budget.ts'
+import type { OpenParts } from './open-url.ts'
 
 export interface Work {
   readonly scratch: string
@@ -12,6 +13,6 @@ export interface Work {
   readonly guard: AddressGuard | undefined
   readonly noRedirects?: boolean | undefined
   readonly copies?: number | undefined
-  readonly headers?: Readonly<Record<string, string>> | undefined
+  readonly headers?: OpenParts['headers']
   readonly ca?: string | undefined
 }

@@ -2,9 +2,10 @@
  *  name an image cannot be read. */
 import { parseChecksum } from '../../images/checksum.ts'
 import type { References } from '../../images/garbage.ts'
+import { isOci } from '../../images/oci-reference.ts'
 import { Fault, isFault } from '../../kit/fault.ts'
 import type { NodeRecord } from '../node/record.ts'
-import { nameOf } from '../node/run/image-source.ts'
+import { nameOf, pinnedName } from '../node/run/image-place.ts'
 import { openRollouts, turnsOf } from '../rollouts/kept.ts'
 import type { Store } from '../store/port.ts'
 import { nodeSlices } from '../store/slices.ts'
@@ -38,6 +39,7 @@ function wordsOf({ workflow, instanceInfo }: Pick<NodeRecord, 'workflow' | 'inst
   const source = instanceInfo.image_source
   if (typeof source !== 'string') return words
   words.push(source)
+  if (isOci(source)) return [...words, ...pinnedNames(source)]
   const value = instanceInfo.image_os_hash_value ?? instanceInfo.image_checksum
   const algo = instanceInfo.image_os_hash_algo
   if (typeof value !== 'string') return words
@@ -48,6 +50,16 @@ function wordsOf({ workflow, instanceInfo }: Pick<NodeRecord, 'workflow' | 'inst
     if (!isFault(error)) throw error
   }
   return words
+}
+
+/** What a tag means is not known here: the id of what was deployed is. */
+function pinnedNames(source: string): string[] {
+  try {
+    return [pinnedName(source)]
+  } catch (error) {
+    if (!isFault(error)) throw error
+    return []
+  }
 }
 
 function* textsIn(value: unknown): Generator<string> {

@@ -8,10 +8,16 @@ import type { Storage } from './storage.ts'
 
 export async function startImageKeeper(
   context: Context,
-  { store, images, glance, changes }: Pick<Storage & Provisioning, 'store' | 'images' | 'glance' | 'changes'>,
+  {
+    store,
+    images,
+    glance,
+    oci,
+    changes,
+  }: Pick<Storage & Provisioning, 'store' | 'images' | 'glance' | 'oci' | 'changes'>,
 ): Promise<ImageKeeper> {
   const { config, clock, log } = context
-  const source = new ImageSource(importParts(config, { store: images, glance, clock }))
+  const source = new ImageSource(importParts(config, { store: images, glance, oci, clock }))
   const { gc, scrubHours } = config.images
   const keeper = new ImageKeeper({
     images,

@@ -12,7 +12,8 @@ import { listenAgents } from '../listen.ts'
 import type { NodeRecord } from '../node/record.ts'
 import { BmcWorks, type BmcWork } from '../node/run/bmc-work.ts'
 import type { ChildSteps } from '../node/run/child-steps.ts'
-import { bootedFiles, BootSource, ImageSource, importParts } from '../node/run/image-source.ts'
+import { bootedFiles, BootSource } from '../node/run/boot-source.ts'
+import { ImageSource, importParts } from '../node/run/image-source.ts'
 import { jumpWatch } from '../node/run/jump-watch.ts'
 import { LoaderRule } from '../node/run/loader-rule.ts'
 import { inspectByBmc } from '../node/run/bmc-inspection.ts'
@@ -87,10 +88,10 @@ const bmcWorks = (
 /** What becomes of images that Secure Boot would stop. */
 export const loaderRule = (
   { config, clock }: Context,
-  { store, images, glance }: Pick<Storage, 'store' | 'images' | 'glance'>,
+  { store, images, glance, oci }: Pick<Storage, 'store' | 'images' | 'glance' | 'oci'>,
 ): LoaderRule =>
   new LoaderRule({
-    images: new ImageSource(importParts(config, { store: images, glance, clock })),
+    images: new ImageSource(importParts(config, { store: images, glance, oci, clock })),
     store,
     clock,
     rule: config.provision.unsignedImages,
@@ -105,9 +106,9 @@ export function makePerformer(
       readonly firmwareServer: FirmwareServer | undefined
     },
 ): Performer {
-  const { bmcQueue, bmcs, consoles, store, sightings, images, glance, boot, childSteps } = parts
+  const { bmcQueue, bmcs, consoles, store, sightings, images, glance, oci, boot, childSteps } = parts
   const { config, clock } = context
-  const imports = importParts(config, { store: images, glance, clock })
+  const imports = importParts(config, { store: images, glance, oci, clock })
   const { bootFileBytes: fileBytes, unusedBootFileBytes: unusedBytes } = config.limits.images
   const bootFiles = new BootFiles(images, clock, { fileBytes, unusedBytes })
   const firmware =

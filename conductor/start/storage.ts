@@ -1,10 +1,12 @@
-/** The data directory, the store, the image store, the account at Glance and the event journal. */
+/** The data directory, the store, the image store, the accounts that images are fetched with, and the event journal. */
 import { chmod, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Glance } from '../../images/glance.ts'
+import type { OciRegistry } from '../../images/oci-registry.ts'
 import { ImageStore } from '../../images/store.ts'
 import { startEvents, type EventParts } from '../events/parts.ts'
 import { openGlance } from '../node/run/glance-account.ts'
+import { openOci } from '../node/run/oci-account.ts'
 import { Sightings } from '../node/query/sightings.ts'
 import type { Store } from '../store/port.ts'
 import { loadSeal } from '../store/secrets.ts'
@@ -16,6 +18,7 @@ export interface Storage {
   readonly images: ImageStore
   /** Where it is configured. */
   readonly glance: Glance | undefined
+  readonly oci: OciRegistry
   readonly sightings: Sightings
   readonly events: EventParts
 }
@@ -36,6 +39,7 @@ export async function openStorage(context: Context, openStore: OpenStore = openC
   const images = new ImageStore(config.images.store)
   await images.clean()
   const glance = config.images.glance && (await openGlance(config.images.glance, clock))
+  const oci = await openOci(config.images.oci)
   const events = await startEvents(life, { journal: store.journal, clock, log, limits: config.limits })
-  return { store, images, glance, sightings: new Sightings(), events }
+  return { store, images, glance, oci, sightings: new Sightings(), events }
 }

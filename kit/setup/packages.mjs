@@ -105,6 +105,7 @@ const PACKAGING = [
 const POSTGRES = ['postgresql', 'the second store, as a server of its own for the tests']
 
 const PEERS = [
+  ['docker-registry', 'an OCI registry that images are pulled from'],
   ['tftp-hpa', 'an independent TFTP client in the protocol tests'],
   ['python3-ironicclient', 'the baremetal command line, which must work unchanged'],
   ['python3-openstacksdk', 'the same for openstacksdk'],

@@ -18,6 +18,7 @@ import { ImageStore } from '../../images/store.ts'
 import { systemClock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import { runOk } from '../../kit/run.ts'
+import { noRegistry } from './import-bench.ts'
 
 let dir = ''
 let store: ImageStore
@@ -133,6 +134,7 @@ describe('from a URL', () => {
   test('a node’s URL needs a checksum, is imported once for many nodes, and a file URL stays within the allowed paths', async () => {
     const source = new ImageSource({
       glance: undefined,
+      oci: noRegistry,
       store,
       allowedPaths: [join(dir, 'allowed')],
       budget: new ImportBudget({}, systemClock),

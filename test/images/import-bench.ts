@@ -5,10 +5,14 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { OciRegistry } from '../../images/oci-registry.ts'
 import { ImageStore } from '../../images/store.ts'
 import { Fault } from '../../kit/fault.ts'
 
 export const MIB = 1024 * 1024
+
+/** For tests that pull nothing from registries. */
+export const noRegistry = new OciRegistry({ auths: async () => new Map(), ca: undefined, plainHttp: [] })
 
 export interface ImportBench {
   readonly dir: string

@@ -9,7 +9,7 @@ import { ImageStore } from '../../images/store.ts'
 import { systemClock, until } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import { run, runOk } from '../../kit/run.ts'
-import { ended, importBench, MIB, type ImportBench } from './import-bench.ts'
+import { ended, importBench, MIB, type ImportBench, noRegistry } from './import-bench.ts'
 
 let bench: ImportBench
 let store: ImageStore
@@ -77,6 +77,7 @@ describe('the budget', () => {
   test('an import whose nodes do not want it any more ends; one that others wait for goes on', async () => {
     const source = new ImageSource({
       glance: undefined,
+      oci: noRegistry,
       store,
       allowedPaths: [],
       budget: new ImportBudget({}, systemClock),

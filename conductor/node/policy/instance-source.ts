@@ -4,6 +4,7 @@
 import { Fault } from '../../../kit/fault.ts'
 import { isSafeWord } from '../../../pxe/script.ts'
 import { parseChecksum, type Checksum } from '../../../images/checksum.ts'
+import { isOci, parseOci } from '../../../images/oci-reference.ts'
 import { isImageName } from '../../../images/store.ts'
 import type { NodeRecord } from '../record.ts'
 import { rebootWish } from './reboot.ts'
@@ -11,7 +12,8 @@ import { tpmMode } from './tpm.ts'
 import { deployKindOf, type PlannedStep } from './steps.ts'
 
 export interface SourceFile {
-  /** A URL, the UUID of an image in Glance as `glance://UUID`, or the name of an image in the store. */
+  /** A URL, the UUID of an image in Glance as `glance://UUID`, an OCI artifact, or the name of an image in the
+   *  store. */
   readonly source: string
   readonly checksum?: Checksum
 }
@@ -39,6 +41,9 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 /** Linux takes 2,048 characters on x86; the rest is for what stands before these. */
 const MAX_ARGUMENTS_LENGTH = 1_500
 
+const MAX_SECRET_LENGTH = 16_384
+
+const textOf = (value: unknown) => (typeof value === 'string' ? value : undefined)
 const schemeOf = (source: string) => /^([a-z][a-z0-9+.-]*):/i.exec(source)?.[1]?.toLowerCase()
 const isUrl = (source: string) => SCHEMES.has(schemeOf(source) ?? '') && URL.canParse(source)
 
@@ -71,17 +76,34 @@ export function imageSource(info: InstanceInfo, rules: Pick<SourceRules, 'glance
     throw new Fault('input.invalid', 'instance_info/image_checksum is not a text')
   if (schemeOf(source) === 'glance') return { source: knownToGlance(source, 'image_source', rules) }
   if (isImageName(source)) return { source }
+  if (isOci(source)) {
+    parseOci(source)
+    pullSecretOf(info)
+    return value === undefined ? { source } : { source, checksum: parseChecksum(value, textOf(algo)) }
+  }
   if (!isUrl(source))
     throw new Fault(
       'input.invalid',
-      `instance_info/image_source: ${JSON.stringify(source.slice(0, 255))} is neither the name of an image nor an http, https, file or glance URL`,
+      `instance_info/image_source: ${JSON.stringify(source.slice(0, 255))} is neither the name of an image nor an http, https, file, glance or oci URL`,
     )
   if (value === undefined)
     throw new Fault(
       'input.missing',
       'instance_info/image_checksum is missing: an image from a URL needs its SHA-256 or SHA-512',
     )
-  return { source, checksum: parseChecksum(value, typeof algo === 'string' ? algo : undefined) }
+  return { source, checksum: parseChecksum(value, textOf(algo)) }
+}
+
+/** What pulls an OCI artifact, before what the configuration has. */
+export function pullSecretOf(info: InstanceInfo, key = 'instance_info'): string | undefined {
+  const secret = info.image_pull_secret
+  if (secret === undefined || secret === null || secret === '') return undefined
+  if (typeof secret !== 'string' || secret.length > MAX_SECRET_LENGTH)
+    throw new Fault(
+      'input.invalid',
+      `${key}/image_pull_secret is no text of at most ${MAX_SECRET_LENGTH} characters: give user:password, or a token`,
+    )
+  return secret
 }
 
 /** What a node with deploy_interface ramdisk boots: `kernel` and `ramdisk` with `ramdisk_kernel_arguments`, or
@@ -113,10 +135,18 @@ function fileSource(key: 'kernel' | 'ramdisk' | 'boot_iso', info: InstanceInfo, 
   if (checksum !== undefined && typeof checksum !== 'string')
     throw new Fault('input.invalid', `instance_info/${key}_checksum is not a text`)
   if (glanceId(source)) return { source: knownToGlance(source, key, rules) }
+  if (isOci(source)) {
+    if ('tag' in parseOci(source, key).wanted)
+      throw new Fault(
+        'input.invalid',
+        `instance_info/${key}: name the artifact by its digest, as oci://…@sha256:DIGEST`,
+      )
+    return { source }
+  }
   if (!isUrl(source))
     throw new Fault(
       'input.invalid',
-      `instance_info/${key}: ${JSON.stringify(source.slice(0, 255))} is no http, https or file URL, and no image of Glance`,
+      `instance_info/${key}: ${JSON.stringify(source.slice(0, 255))} is no http, https, file or oci URL, and no image of Glance`,
     )
   if (checksum === undefined && rules.uncheckedBootFiles) return { source }
   if (checksum === undefined)
