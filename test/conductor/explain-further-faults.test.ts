@@ -51,6 +51,26 @@ const FURTHER: readonly (readonly [name: string, seen: Seen, first: RegExp])[] =
     { steps: [KEPT, ['says-key', 'Press F1 to continue']] },
     /firmware waits for a key/,
   ],
+  [
+    'a loader was removed from the conductor',
+    { steps: ['dhcp', 'tftp-ask', ['tftp-refused', 'snponly.efi: there is no such file']] },
+    /loader snponly\.efi is missing on the conductor/,
+  ],
+  [
+    'a loader was removed from the conductor, for firmware that boots by HTTP',
+    { steps: ['dhcp', ['http-refused', '/loader/snponly.efi: there is no such file']] },
+    /loader snponly\.efi is missing on the conductor/,
+  ],
+  [
+    'the cable is pulled while the agent writes',
+    { agent: 'silent', steps: [...TO_INITRD, 'hello'], poll: { okAtMs: 190_000, failures: 0, fault: null } },
+    /agent was lost while its server is on: its network is cut, or the machine hangs/,
+  ],
+  [
+    'the cable is pulled, and the BMC has not answered since',
+    { agent: 'silent', steps: [...TO_INITRD, 'hello'], poll: { okAtMs: 80_000, failures: 0, fault: null } },
+    /agent was lost: power, network, or the machine hangs/,
+  ],
   ['the jump into the image hangs', JUMPED, /system that the agent jumped into .* was not heard in time/],
   [
     'the certificate of the BMC has expired',

@@ -166,14 +166,20 @@ function causesOfAgent(facts: CauseFacts): Cause[] {
       evidence: [lastHeard, poll.fault ?? ''],
       remedy: 'look at the power supply of the server, and at the switches of its rack',
     })
-  return [
-    ...causes,
-    {
-      cause: 'the agent was lost: power, network, or the machine hangs',
-      evidence: [lastHeard],
-      remedy: 'look at the console; it is booted again when its deadline passes',
-    },
-  ]
+  return [...causes, lostAgent(facts, lastHeard)]
+}
+
+/** Where its BMC says that the server has run all the while, it is not the power. */
+function lostAgent({ node, live, poll }: CauseFacts, lastHeard: string): Cause {
+  const remedy = 'look at the console; it is booted again when its deadline passes'
+  const isOn = node.powerState === 'power on' && poll?.failures === 0 && (poll.okAtMs ?? 0) > live.agentAtMs
+  return isOn && live.agentAtMs > 0
+    ? {
+        cause: 'the agent was lost while its server is on: its network is cut, or the machine hangs',
+        evidence: [lastHeard, 'its BMC answered after that: power_state is "power on"'],
+        remedy: `look at the link and the switch port of the server, and ${remedy}`,
+      }
+    : { cause: 'the agent was lost: power, network, or the machine hangs', evidence: [lastHeard], remedy }
 }
 
 /** What was seen comes before what is only missing. */

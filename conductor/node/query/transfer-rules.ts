@@ -1,4 +1,5 @@
 /** Why files do not reach a server that boots: TFTP, HTTP, and memory that does not hold them. Pure. */
+import { LOADER_TABLE } from '../../../pxe/firmware.ts'
 import type { SignSeen } from '../../boot/signs.ts'
 import type { NodeRecord } from '../record.ts'
 import type { Cause } from './account.ts'
@@ -156,7 +157,21 @@ const loops: BootRule = ({ live: { seen, signs } }) => {
   ]
 }
 
-const httpRefused = rule('http-refused', 'initrd', ({ details }) => {
+/** A loader that this conductor names to firmware, and does not have any more. */
+function lostLoader({ details }: SignSeen): readonly [cause: string, remedy: string] | undefined {
+  const file = /^(?:\/loader\/)?([\w.-]+): there is no such file/.exec(details.at(-1) ?? '')?.[1]
+  return LOADER_TABLE.some((loader) => loader.file === file)
+    ? [
+        `the loader ${file} is missing on the conductor`,
+        'look at boot.loaders: the file must be there and readable; make loaders with "rackward image build loaders"',
+      ]
+    : undefined
+}
+
+const httpRefused = rule('http-refused', 'initrd', (seen) => {
+  const { details } = seen
+  const lost = lostLoader(seen)
+  if (lost) return lost
   const [wanted, part = ''] = details.flatMap((one) => RAMDISK_FILE.exec(one) ?? []).slice(-2)
   return wanted
     ? [
@@ -178,10 +193,15 @@ export const TRANSFER_RULES: readonly BootRule[] = [
       : `the transfer of the ${partOf(seen)} came to a stop: the link or something on the way lost it`,
     'look for loss of packets; compare the MTU of the conductor, the switches and the server',
   ]),
-  rule('tftp-refused', 'loader', ({ details }) => [
-    `it asks TFTP for a file that is not here: ${details.at(-1) ?? ''}`,
-    'another DHCP server may name this file, or the firmware is of an architecture without a loader in boot.loaders',
-  ]),
+  rule(
+    'tftp-refused',
+    'loader',
+    (seen) =>
+      lostLoader(seen) ?? [
+        `it asks TFTP for a file that is not here: ${seen.details.at(-1) ?? ''}`,
+        'another DHCP server may name this file, or the firmware is of an architecture without a loader in boot.loaders',
+      ],
+  ),
   tftpLost,
   saysTftp,
   rule('says-http', 'script', () => [
