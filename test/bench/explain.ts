@@ -14,6 +14,7 @@ import { BOOT_FAULTS, damage, DEPLOY_FAULTS, type At, type BootFault } from './e
 import { benchExplainMesh, isNamed, LEAST_SHARE, meshLineOf } from './explain-mesh.ts'
 import { MESH_FAULTS } from './explain-mesh-faults.ts'
 import { makeOwnSystem, wearOut } from './explain-server.ts'
+import { goneAfter } from './in-rack.ts'
 
 const GIB = 1024 ** 3
 const MIB = 1024 ** 2
@@ -226,7 +227,7 @@ export async function benchExplainNodes(
     results.push(named)
     say(lineOf(named))
   }
-  try {
+  await goneAfter(parts.bench.rack, async () => {
     await parts.bench.conductor.start()
     await reference(parts)
     await bootFaults(
@@ -235,9 +236,7 @@ export async function benchExplainNodes(
       tell,
     )
     for (const named of await deployFaults(parts, wanted)) tell(named)
-  } finally {
-    await parts.bench.rack.down()
-  }
+  })
   const right = results.filter(({ rank, seconds }) => rank === 1 && seconds * 1000 <= REACH_MS).length
   return { results, right }
 }
