@@ -83,6 +83,25 @@ const Oci = z.strictObject({
     .describe('Registries, as HOST or HOST:PORT, that are asked by HTTP without TLS.'),
 })
 
+const S3 = z.strictObject({
+  endpoint: Url.refine(
+    (text) => !URL.canParse(text) || (new URL(text).pathname === '/' && new URL(text).search === ''),
+    'has a path: an endpoint has none',
+  ).describe('URL of the storage, such as https://s3.eu-central-1.amazonaws.com.'),
+  region: z.string().min(1).max(64).default('us-east-1').describe('Region that requests are signed for.'),
+  pathStyle: z
+    .boolean()
+    .default(true)
+    .describe('Whether the bucket stands in the path of URLs; false: before the host, as AWS wants it.'),
+  accessKeyId: z.string().min(1).max(128).describe('Access key that reads images.'),
+  secretKeyFile: File.describe('File of mode 0600 with the secret of the access key.'),
+  buckets: z
+    .array(z.string().min(3).max(63))
+    .min(1)
+    .describe('Buckets that image sources may name: every project can deploy what is in them.'),
+  caFile: File.optional().describe('CA certificates (PEM) for the storage.'),
+})
+
 export const Images = z.strictObject({
   gc: Gc.prefault({}).describe('Removal of images that nobody needs.'),
   scrubHours: hours(
@@ -108,6 +127,7 @@ export const Images = z.strictObject({
       'Whether kernel, ramdisk and boot_iso of a node with deploy_interface ramdisk may come without a checksum; such a file is fetched anew for each deploy.',
     ),
   oci: Oci.prefault({}).describe('Registries of OCI artifacts, for image sources oci://HOST/REPOSITORY.'),
+  s3: S3.optional().describe('S3-compatible storage, for image sources s3://BUCKET/KEY.'),
   glance: GlanceConfig.refine(
     ({ url, auth }) => url !== undefined || auth.type === 'password' || auth.type === 'application_credential',
     'needs a url: only Keystone has a catalogue',

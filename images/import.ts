@@ -64,7 +64,8 @@ export async function importImage(
     const claim = budget.claim(scratch)
     try {
       const { headers, ca } = request
-      const work: Work = { scratch, claim, signal, clock, budget, guard, headers, ca, copies: 2 }
+      const { noRedirects } = tools
+      const work: Work = { scratch, claim, signal, clock, budget, guard, noRedirects, headers, ca, copies: 2 }
       const raw = await rawOf(request, work)
       await claim.grow(await storedBytes(raw))
       const { signed, architecture } = await diskLoader(raw, request.traits?.efiLoader)

@@ -13,11 +13,12 @@ export async function startImageKeeper(
     images,
     glance,
     oci,
+    s3,
     changes,
-  }: Pick<Storage & Provisioning, 'store' | 'images' | 'glance' | 'oci' | 'changes'>,
+  }: Pick<Storage & Provisioning, 'store' | 'images' | 'glance' | 'oci' | 's3' | 'changes'>,
 ): Promise<ImageKeeper> {
   const { config, clock, log } = context
-  const source = new ImageSource(importParts(config, { store: images, glance, oci, clock }))
+  const source = new ImageSource(importParts(config, { store: images, glance, oci, s3, clock }))
   const { gc, scrubHours } = config.images
   const keeper = new ImageKeeper({
     images,

@@ -49,6 +49,7 @@ type ProvisioningParts = Storage & Hardware & { readonly boot: Boot }
 export const sourceRules = ({ config }: Context) => ({
   uncheckedBootFiles: config.images.uncheckedBootFiles,
   glance: config.images.glance !== undefined,
+  s3: config.images.s3?.buckets,
 })
 
 /** URLs that inspection rules may call. */
@@ -88,10 +89,10 @@ const bmcWorks = (
 /** What becomes of images that Secure Boot would stop. */
 export const loaderRule = (
   { config, clock }: Context,
-  { store, images, glance, oci }: Pick<Storage, 'store' | 'images' | 'glance' | 'oci'>,
+  { store, images, glance, oci, s3 }: Pick<Storage, 'store' | 'images' | 'glance' | 'oci' | 's3'>,
 ): LoaderRule =>
   new LoaderRule({
-    images: new ImageSource(importParts(config, { store: images, glance, oci, clock })),
+    images: new ImageSource(importParts(config, { store: images, glance, oci, s3, clock })),
     store,
     clock,
     rule: config.provision.unsignedImages,
@@ -106,9 +107,9 @@ export function makePerformer(
       readonly firmwareServer: FirmwareServer | undefined
     },
 ): Performer {
-  const { bmcQueue, bmcs, consoles, store, sightings, images, glance, oci, boot, childSteps } = parts
+  const { bmcQueue, bmcs, consoles, store, sightings, images, glance, oci, s3, boot, childSteps } = parts
   const { config, clock } = context
-  const imports = importParts(config, { store: images, glance, oci, clock })
+  const imports = importParts(config, { store: images, glance, oci, s3, clock })
   const { bootFileBytes: fileBytes, unusedBootFileBytes: unusedBytes } = config.limits.images
   const bootFiles = new BootFiles(images, clock, { fileBytes, unusedBytes })
   const firmware =

@@ -3,10 +3,12 @@ import { chmod, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Glance } from '../../images/glance.ts'
 import type { OciRegistry } from '../../images/oci-registry.ts'
+import type { S3 } from '../../images/s3.ts'
 import { ImageStore } from '../../images/store.ts'
 import { startEvents, type EventParts } from '../events/parts.ts'
 import { openGlance } from '../node/run/glance-account.ts'
 import { openOci } from '../node/run/oci-account.ts'
+import { openS3 } from '../node/run/s3-account.ts'
 import { Sightings } from '../node/query/sightings.ts'
 import type { Store } from '../store/port.ts'
 import { loadSeal } from '../store/secrets.ts'
@@ -19,6 +21,8 @@ export interface Storage {
   /** Where it is configured. */
   readonly glance: Glance | undefined
   readonly oci: OciRegistry
+  /** Where it is configured. */
+  readonly s3: S3 | undefined
   readonly sightings: Sightings
   readonly events: EventParts
 }
@@ -40,6 +44,7 @@ export async function openStorage(context: Context, openStore: OpenStore = openC
   await images.clean()
   const glance = config.images.glance && (await openGlance(config.images.glance, clock))
   const oci = await openOci(config.images.oci)
+  const s3 = config.images.s3 && (await openS3(config.images.s3, clock))
   const events = await startEvents(life, { journal: store.journal, clock, log, limits: config.limits })
-  return { store, images, glance, oci, sightings: new Sightings(), events }
+  return { store, images, glance, oci, s3, sightings: new Sightings(), events }
 }

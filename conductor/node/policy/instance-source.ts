@@ -5,6 +5,7 @@ import { Fault } from '../../../kit/fault.ts'
 import { isSafeWord } from '../../../pxe/script.ts'
 import { parseChecksum, type Checksum } from '../../../images/checksum.ts'
 import { isOci, parseOci } from '../../../images/oci-reference.ts'
+import { isS3, parseS3 } from '../../../images/s3.ts'
 import { isImageName } from '../../../images/store.ts'
 import type { NodeRecord } from '../record.ts'
 import { rebootWish } from './reboot.ts'
@@ -32,6 +33,8 @@ export interface SourceRules {
   readonly uncheckedBootFiles: boolean
   /** `images.glance` is configured. */
   readonly glance: boolean
+  /** `images.s3.buckets`, where it is configured. */
+  readonly s3?: readonly string[] | undefined
 }
 
 type InstanceInfo = Readonly<Record<string, unknown>>
@@ -66,7 +69,10 @@ export function checkSources(
   else if (how === 'direct' || steps.some(({ step }) => step === 'write_image')) imageSource(instanceInfo, rules)
 }
 
-export function imageSource(info: InstanceInfo, rules: Pick<SourceRules, 'glance'> = { glance: false }): SourceFile {
+export function imageSource(
+  info: InstanceInfo,
+  rules: Pick<SourceRules, 'glance' | 's3'> = { glance: false },
+): SourceFile {
   const source = info.image_source
   if (typeof source !== 'string' || source === '')
     throw new Fault('input.missing', 'instance_info/image_source is missing: name an image of the store, or a URL')
@@ -81,10 +87,11 @@ export function imageSource(info: InstanceInfo, rules: Pick<SourceRules, 'glance
     pullSecretOf(info)
     return value === undefined ? { source } : { source, checksum: parseChecksum(value, textOf(algo)) }
   }
-  if (!isUrl(source))
+  if (isS3(source)) parseS3(source, 'image_source', rules.s3 ?? [])
+  else if (!isUrl(source))
     throw new Fault(
       'input.invalid',
-      `instance_info/image_source: ${JSON.stringify(source.slice(0, 255))} is neither the name of an image nor an http, https, file, glance or oci URL`,
+      `instance_info/image_source: ${JSON.stringify(source.slice(0, 255))} is neither the name of an image nor an http, https, file, glance, oci or s3 URL`,
     )
   if (value === undefined)
     throw new Fault(
@@ -143,10 +150,11 @@ function fileSource(key: 'kernel' | 'ramdisk' | 'boot_iso', info: InstanceInfo, 
       )
     return { source }
   }
-  if (!isUrl(source))
+  if (isS3(source)) parseS3(source, key, rules.s3 ?? [])
+  else if (!isUrl(source))
     throw new Fault(
       'input.invalid',
-      `instance_info/${key}: ${JSON.stringify(source.slice(0, 255))} is no http, https, file or oci URL, and no image of Glance`,
+      `instance_info/${key}: ${JSON.stringify(source.slice(0, 255))} is no http, https, file, oci or s3 URL, and no image of Glance`,
     )
   if (checksum === undefined && rules.uncheckedBootFiles) return { source }
   if (checksum === undefined)

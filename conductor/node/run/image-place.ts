@@ -11,6 +11,7 @@ import type { Glance, GlanceImage } from '../../../images/glance.ts'
 import type { ImportRequest, ImportTools } from '../../../images/import.ts'
 import { isOci, parseOci, pinned } from '../../../images/oci-reference.ts'
 import type { OciImage, OciRegistry } from '../../../images/oci-registry.ts'
+import { isS3, parseS3, type S3 } from '../../../images/s3.ts'
 import type { ImageStore } from '../../../images/store.ts'
 import { Fault } from '../../../kit/fault.ts'
 import { recordedArchitecture } from '../policy/architecture.ts'
@@ -25,6 +26,7 @@ export interface ImageSourceParts {
   readonly guard: AddressGuard
   readonly glance: Glance | undefined
   readonly oci: OciRegistry
+  readonly s3?: S3 | undefined
 }
 
 /** What is known of who wants an image. */
@@ -89,11 +91,11 @@ export async function ociImage(
 
 const placeIn = ({ url, headers, ca }: OciImage): ImagePlace => ({ source: url, headers, ca })
 
-/** Where a source is read from, and what the import shares with others. The host of Glance is in the configuration, so
- *  it is allowed wherever it is. */
+/** Where a source is read from, and what the import shares with others. The hosts of Glance and of S3 storage are in
+ *  the configuration, so they are allowed wherever they are. */
 export async function placeOf(
   { source, place: known }: FoundFile,
-  { allowedPaths, glance, oci, budget, guard }: ImageSourceParts,
+  { allowedPaths, glance, oci, s3, budget, guard }: ImageSourceParts,
   signal: AbortSignal,
 ): Promise<{ place: ImagePlace; tools: ImportTools }> {
   if (known) return { place: known, tools: { budget, signal, guard } }
@@ -101,11 +103,19 @@ export async function placeOf(
     const asker = { architecture: undefined, pullSecret: undefined, guard, signal }
     return { place: placeIn(await oci.image(parseOci(source), asker)), tools: { budget, signal, guard } }
   }
+  const trusting = ({ source: url }: Pick<ImagePlace, 'source'>) => ({
+    ...guard,
+    allowedHosts: [...guard.allowedHosts, new URL(url).hostname],
+  })
+  if (isS3(source)) {
+    const reference = parseS3(source, 'image_source', s3?.buckets ?? [])
+    const place = (s3 as S3).place(reference)
+    return { place, tools: { budget, signal, guard: trusting(place), noRedirects: true } }
+  }
   const id = /^glance:/i.test(source) ? glanceId(source) : undefined
   if (id && glance) {
     const place = await glance.place(id, signal)
-    const allowedHosts = [...guard.allowedHosts, new URL(place.source).hostname]
-    return { place, tools: { budget, signal, guard: { ...guard, allowedHosts } } }
+    return { place, tools: { budget, signal, guard: trusting(place) } }
   }
   const place = { source: /^file:/i.test(source) ? await pathOf(source, allowedPaths) : source }
   return { place, tools: { budget, signal, guard } }

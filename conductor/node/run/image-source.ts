@@ -11,9 +11,10 @@ import { importImage } from '../../../images/import.ts'
 import type { ImageIndex } from '../../../images/index.ts'
 import { isOci } from '../../../images/oci-reference.ts'
 import type { OciRegistry } from '../../../images/oci-registry.ts'
+import type { S3 } from '../../../images/s3.ts'
 import type { ImageStore } from '../../../images/store.ts'
 import type { Config } from '../../config.ts'
-import { glanceId, imageSource } from '../policy/instance-source.ts'
+import { glanceId, imageSource, type SourceRules } from '../policy/instance-source.ts'
 import {
   DISK_FORMATS,
   glanceFile,
@@ -33,16 +34,18 @@ const NEVER = new AbortController().signal
 
 export class ImageSource {
   private readonly parts: ImageSourceParts
+  private readonly rules: Pick<SourceRules, 'glance' | 's3'>
   private readonly imports = new SharedWork<ImageIndex>(unwanted)
 
   constructor(parts: ImageSourceParts) {
     this.parts = parts
+    this.rules = { glance: parts.glance !== undefined, s3: parts.s3?.buckets }
   }
 
   /** An import ends when nobody waits for it any more. */
   async resolve(node: Asker, signal = NEVER): Promise<ImageIndex> {
     const { store, glance } = this.parts
-    const { checksum, source } = imageSource(node.instanceInfo, { glance: glance !== undefined })
+    const { checksum, source } = imageSource(node.instanceInfo, this.rules)
     if (isOci(source)) return this.fromRegistry(source, node, { checksum, signal })
     if (checksum) return this.imported({ source, checksum }, signal)
     const id = glance && glanceId(source)
@@ -56,9 +59,9 @@ export class ImageSource {
 
   /** The image of a node if it is in the store: nothing is fetched. */
   async known({ instanceInfo }: Pick<Asker, 'instanceInfo'>): Promise<ImageIndex | undefined> {
-    const { store, glance } = this.parts
+    const { store } = this.parts
     try {
-      const { checksum, source } = imageSource(instanceInfo, { glance: glance !== undefined })
+      const { checksum, source } = imageSource(instanceInfo, this.rules)
       if (isOci(source)) return await store.find(pinnedName(source))
       return await store.find(checksum ? nameOf({ source, checksum }) : source)
     } catch (error) {
@@ -133,10 +136,11 @@ export class ImageSource {
 /** What both kinds of imports share. */
 export const importParts = (
   { images, limits }: Pick<Config, 'images' | 'limits'>,
-  parts: { store: ImageStore; glance: Glance | undefined; oci: OciRegistry; clock: Clock },
+  parts: { store: ImageStore; glance: Glance | undefined; oci: OciRegistry; s3: S3 | undefined; clock: Clock },
 ): ImageSourceParts => ({
   glance: parts.glance,
   oci: parts.oci,
+  s3: parts.s3,
   store: parts.store,
   allowedPaths: images.allowedFilePaths,
   budget: new ImportBudget(limits.images, parts.clock),
