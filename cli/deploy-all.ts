@@ -1,6 +1,6 @@
 /** `rackward node deploy --all`: every available node of a class as one roll-out: canaries first, stopped by failures;
  *  the conductor lets as many begin at once as it bears. And `rackward node queue`, which shows those that wait. */
-import type { AdmissionView } from '../conductor/api/admission.ts'
+import type { AdmissionView } from '../conductor/api/admission-schemas.ts'
 import type { RackNode, RackPage } from '../conductor/api/rack-schemas.ts'
 import { planHash, type Plan, type PlanItem, type Stage } from '../conductor/rollouts/plan.ts'
 import { spanText } from '../kit/text.ts'

@@ -1,10 +1,11 @@
 /** What `rackward doctor` learns from a conductor over its API: as whom it is asked, whether it is ready, its nodes and
  *  their BMCs, its records, and the mesh. */
+import * as z from 'zod'
 import { bmcAddress } from '../conductor/bmc/address.ts'
 import { bad, ok, unknown, unseen, warn, type Finding } from '../conductor/doctor/finding.ts'
 import { recordFindings } from '../conductor/doctor/records.ts'
 import { isLoopback } from '../kit/addresses.ts'
-import { findingsOfMesh } from './doctor-mesh.ts'
+import { findingsOfMesh, MeshAnswer } from './doctor-mesh.ts'
 import { CliError, type CliErrorKind } from './error.ts'
 import { listNodes } from './nodes.ts'
 import { whereOf, type Api, type Place } from './server.ts'
@@ -25,21 +26,36 @@ const remedyOf = (error: Error): string =>
 /** What comes of it when nobody answers is one finding. */
 export async function apiFindings(api: Api, nowMs: () => number): Promise<Finding[]> {
   const where = whereOf(api.place)
-  const me = await api.ask('GET', '/rackward/v1/me').catch((error: Error) => error)
+  const me = await asked(api, '/rackward/v1/me', Me).catch((error: Error) => error)
   if (me instanceof Error) {
     const make = me instanceof CliError && me.kind === 'unreachable' ? unseen : bad
     return [make('api', `${where} was not asked: ${me.message}`, remedyOf(me))]
   }
   const parts = [readiness(api), nodeFindings(api), meshFindings(api)]
-  return [...greeting(api.place, me as Me, nowMs()), ...(await Promise.all(parts)).flat()]
+  return [...greeting(api.place, me, nowMs()), ...(await Promise.all(parts)).flat()]
 }
 
-interface Me {
-  readonly user: string
-  readonly role: string
-  readonly needs_login: boolean
-  readonly conductor: string
-  readonly now: string
+const Text = z.string().nullable()
+const Me = z.object({
+  user: z.string(),
+  role: z.string(),
+  needs_login: z.boolean(),
+  conductor: z.string(),
+  now: z.string(),
+})
+type Me = z.infer<typeof Me>
+/** Another release, or a proxy, may answer anything. */
+const Texts = z.array(z.string()).catch([])
+const Ready = z.object({ warnings: Texts, damaged: Texts })
+
+const isStrange = (path: string) =>
+  new CliError('failed', `${path}: this is no answer of a conductor; another server or release may answer there`)
+
+/** Throws `CliError`. */
+async function asked<T extends z.ZodType>(api: Api, path: string, schema: T): Promise<z.infer<T>> {
+  const read = schema.safeParse(await api.ask('GET', path))
+  if (!read.success) throw isStrange(path)
+  return read.data
 }
 
 export function greeting(place: Place, me: Me, nowMs: number): Finding[] {
@@ -71,34 +87,36 @@ export function greeting(place: Place, me: Me, nowMs: number): Finding[] {
 
 /** A conductor that is not ready answers 503, with the reasons. */
 async function readiness(api: Api): Promise<Finding[]> {
-  const ready = await api.ask('GET', '/readyz').catch((error: Error) => error)
+  const ready = await asked(api, '/readyz', Ready).catch((error: Error) => error)
   if (ready instanceof Error) return [bad('ready', ready.message, 'journalctl -u rackward-conductor on its machine')]
-  const { damaged = [], warnings = [] } = ready as { damaged?: string[]; warnings?: string[] }
   return [
-    ...warnings.map((text) => warn('ready', text, 'journalctl -u rackward-conductor on its machine')),
-    ...recordFindings(damaged),
+    ...ready.warnings.map((text) => warn('ready', text, 'journalctl -u rackward-conductor on its machine')),
+    ...recordFindings(ready.damaged),
   ]
 }
 
 async function nodeFindings(api: Api): Promise<Finding[]> {
   const fields = 'name,uuid,driver,driver_info,provision_state,power_state,fault,last_error,maintenance'
-  const nodes = (await listNodes(api, `fields=${fields}`).catch((error: Error) => error)) as BmcNode[] | Error
+  const nodes = await listNodes(api, `fields=${fields}`)
+    .then((all) => z.array(BmcNode).parse(all))
+    .catch((error: Error) => (error instanceof CliError ? error : isStrange('/v1/nodes')))
   if (nodes instanceof Error) return [unseen('nodes', `they were not listed: ${nodes.message}`, remedyOf(nodes))]
   if (nodes.length === 0)
     return [warn('nodes', 'no node is enrolled', 'rackward node enroll NAME --bmc ADDRESS --mac MAC')]
   return [...bmcFindings(nodes), ...stuckNodes(nodes)]
 }
 
-export interface BmcNode {
-  readonly name: string | null
-  readonly uuid: string
-  readonly driver: string
-  readonly driver_info: Record<string, unknown>
-  readonly provision_state: string
-  readonly power_state: string | null
-  readonly fault: string | null
-  readonly last_error: string | null
-}
+const BmcNode = z.object({
+  name: Text,
+  uuid: z.string(),
+  driver: z.string(),
+  driver_info: z.record(z.string(), z.unknown()),
+  provision_state: z.string(),
+  power_state: Text,
+  fault: Text,
+  last_error: Text,
+})
+export type BmcNode = z.infer<typeof BmcNode>
 
 const nameOf = ({ name, uuid }: { readonly name: string | null; readonly uuid: string }) => name ?? uuid
 
@@ -161,7 +179,7 @@ export function sharedBmcs(nodes: readonly Pick<BmcNode, 'name' | 'uuid' | 'driv
 }
 
 async function meshFindings(api: Api): Promise<Finding[]> {
-  const mesh = await api.ask('GET', '/rackward/v1/mesh').catch((error: Error) => error)
+  const mesh = await asked(api, '/rackward/v1/mesh', MeshAnswer).catch((error: Error) => error)
   if (mesh instanceof CliError && mesh.kind === 'missing') return []
   return mesh instanceof Error ? [unknown('mesh', mesh)] : findingsOfMesh(mesh)
 }

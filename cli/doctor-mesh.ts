@@ -1,12 +1,14 @@
 /** What `rackward doctor` makes of the mesh: the answer of an arbiter or a conductor -> findings. Pure. */
+import * as z from 'zod'
 import { bad, ok, warn, type Finding } from '../conductor/doctor/finding.ts'
 
-interface MeshAnswer {
-  readonly leader: string | null
-  readonly armed: boolean
-  readonly reason: string | null
-  readonly arbiters: readonly { readonly name: string; readonly last_heard_seconds: number | null }[]
-}
+export const MeshAnswer = z.object({
+  leader: z.string().nullable(),
+  armed: z.boolean(),
+  reason: z.string().nullable(),
+  arbiters: z.array(z.object({ name: z.string(), last_heard_seconds: z.number().nullable() })),
+})
+export type MeshAnswer = z.infer<typeof MeshAnswer>
 
 /** A heartbeat comes four times a second. */
 const SILENT_SECONDS = 5

@@ -15,6 +15,8 @@ interface HoldOptions {
   readonly why?: string
   /** Takes the place of a hold with another reason. */
   readonly replace?: boolean
+  /** Ends the hold of a deploy, too. */
+  readonly any?: boolean
 }
 
 interface PolicyOptions extends OutputOptions {
@@ -28,6 +30,8 @@ interface PolicyOptions extends OutputOptions {
 
 const MESH = '/rackward/v1/mesh'
 const DRAIN_SECONDS = 3_600
+/** Kinds of holds that `maintenance off` ends without being told to. */
+const ENDED_BY_PEOPLE: ReadonlySet<string> = new Set(['maintenance', 'drain'])
 const SECONDS = { s: 1, m: 60, h: 3_600, d: 86_400 }
 
 export class MeshCommands {
@@ -89,11 +93,7 @@ export class MeshCommands {
   }
 
   async maintenance(wanted: string, host: string, options: HoldOptions & { for?: string }): Promise<void> {
-    if (wanted === 'off') {
-      await this.api.ask('DELETE', `${pathOf(host)}/hold`)
-      return print(`${host} is watched again`)
-    }
-
+    if (wanted === 'off') return this.endHold(host, options)
     if (wanted !== 'on') throw new CliError('usage', `maintenance ${wanted}: use on or off`)
     const seconds = options.for === undefined ? null : secondsOf(options.for)
     await this.hold(host, { kind: 'maintenance', why: options.why ?? 'maintenance', seconds }, options)
@@ -128,6 +128,19 @@ export class MeshCommands {
       if (!(error instanceof CliError) || error.httpStatus !== 409) throw error
       throw new CliError('refused', `${error.message}; --replace puts this in its place`, error.httpStatus)
     }
+  }
+
+  /** Of a person's maintenance and drain anybody may decide; what a deploy set keeps a host that is being written from
+   *  being fenced, and ends by itself. */
+  private async endHold(host: string, { any = false, why }: HoldOptions): Promise<void> {
+    const { hold } = await this.api.ask('GET', `${pathOf(host)}/explain`)
+    if (!hold && !any) return print(`${host} was not held`)
+    const whose = hold ? `the hold of ${hold.requested_by} (${hold.kind}): ${hold.reason}` : 'nothing that is known'
+    const isOther = hold && ((why !== undefined && why !== hold.reason) || !ENDED_BY_PEOPLE.has(hold.kind))
+    if (isOther && !any) throw new CliError('refused', `${host}: this would end ${whose}; --any ends it all the same`)
+    // By its reason: one that came meanwhile stays.
+    await this.api.ask('DELETE', `${pathOf(host)}/hold`, any ? undefined : { reason: hold.reason })
+    print(`${host} is watched again; ended: ${whose}`)
   }
 
   async fence(host: string, options: { confirm?: string }): Promise<void> {

@@ -1,27 +1,11 @@
 /** `rackward node tpm NODE [--accept [FINGERPRINT]]`: what the TPM of a node proved of its last boot. */
+import type { TpmView } from '../conductor/api/tpm-schemas.ts'
 import { connect, enc, type Common } from './nodes.ts'
 import { formatOf, said, show } from './show.ts'
 
 interface TpmOptions extends Common {
   /** The fingerprint that was compared; true: whichever proved the last boot. */
   readonly accept?: boolean | string
-}
-
-interface TpmView {
-  readonly mode: string
-  readonly ek: string | null
-  readonly ek_since: string | null
-  readonly proof: {
-    readonly at: string
-    readonly present: boolean
-    readonly verdict: 'proved' | 'partial' | 'failed'
-    readonly by: 'grub' | 'uki' | null
-    readonly fault: { readonly code: string; readonly description: string; readonly remedy: string } | null
-    readonly detail: string | null
-    readonly ek: string | null
-    readonly secure_boot: boolean | null
-    readonly changed: readonly string[]
-  } | null
 }
 
 export async function tpm(ident: string, options: TpmOptions): Promise<void> {

@@ -14,6 +14,12 @@ export const LogConfig = z
   .prefault({})
   .describe('The log, on standard error.')
 
+const WHY_UNREADABLE: Readonly<Record<string, string>> = {
+  EISDIR: 'it is a directory; name the file in it',
+  ENOENT: 'there is no such file',
+  EACCES: 'this user may not read it',
+}
+
 /** Throws `config.invalid` with every flaw, one per line. */
 export function parseYaml<T extends z.ZodType>(schema: T, text: string, from: string): z.infer<T> {
   let raw: unknown
@@ -31,8 +37,9 @@ export function parseYaml<T extends z.ZodType>(schema: T, text: string, from: st
 }
 
 export async function loadYaml<T extends z.ZodType>(schema: T, path: string): Promise<z.infer<T>> {
-  const text = await readFile(path, 'utf8').catch((error: Error) => {
-    throw new Fault('config.invalid', `cannot read ${path}: ${error.message}`, { cause: error })
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    const why = WHY_UNREADABLE[error.code ?? ''] ?? error.message
+    throw new Fault('config.invalid', `cannot read ${path}: ${why}`, { cause: error })
   })
   return parseYaml(schema, text, path)
 }

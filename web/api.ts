@@ -1,9 +1,11 @@
 /** Requests to the conductor. An answer that is an error becomes an `ApiError` with the text of the conductor. */
 import type { Acts, Board, ImageList, Me, Phases } from '../conductor/api/board-schemas.ts'
+import type { AdmissionView } from '../conductor/api/admission-schemas.ts'
+import type { TpmView } from '../conductor/api/tpm-schemas.ts'
 import { after } from './browser.ts'
 import type { MeshNews } from './mesh-api.ts'
 
-export type { Acts, Board, ImageList, Me, Phases }
+export type { Acts, AdmissionView, Board, ImageList, Me, Phases, TpmView }
 export type Act = Acts['acts'][number]
 export type BoardNode = Board['nodes'][number]
 
@@ -81,25 +83,6 @@ export interface Account {
     }[]
   } | null
   readonly causes: readonly { readonly cause: string; readonly evidence: readonly string[]; readonly remedy: string }[]
-}
-
-export interface TpmView {
-  /** Of the node: `driver_info/tpm`. */
-  readonly mode: 'off' | 'observe' | 'require'
-  readonly ek: string | null
-  readonly ek_since: string | null
-  /** Of the last boot of the ramdisk. */
-  readonly proof: {
-    readonly at: string
-    readonly present: boolean
-    readonly verdict: 'proved' | 'partial' | 'failed'
-    readonly by: 'grub' | 'uki' | null
-    readonly fault: { readonly code: string; readonly description: string; readonly remedy: string } | null
-    readonly detail: string | null
-    readonly ek: string | null
-    readonly secure_boot: boolean | null
-    readonly changed: readonly string[]
-  } | null
 }
 
 export const LINKS = '/rackward/v1/links'

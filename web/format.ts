@@ -44,8 +44,13 @@ export const heard = (seconds: number | null): string =>
 
 export const secondsSince = (at: string, nowMs: number): number => (nowMs - Date.parse(at)) / 1000
 export const clockTime = (at: string | number): string =>
-  new Date(at).toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false })
-export const fullTime = (at: string): string => new Date(at).toLocaleString()
+  new Date(at).toLocaleTimeString(undefined, {
+    hour: '2-digit',
+    minute: '2-digit',
+    second: '2-digit',
+    hourCycle: 'h23',
+  })
+export const fullTime = (at: string): string => new Date(at).toLocaleString(undefined, { hourCycle: 'h23' })
 
 export function size(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']

@@ -13,6 +13,7 @@ import { Login } from './pages/login.tsx'
 import { Mesh } from './pages/mesh.tsx'
 import { Node } from './pages/node.tsx'
 import { Nodes } from './pages/nodes.tsx'
+import { QueuePage } from './pages/queue.tsx'
 import { Racks } from './pages/racks.tsx'
 import { Rollout, Rollouts } from './pages/rollouts.tsx'
 import { Head } from './parts/head.tsx'
@@ -33,6 +34,7 @@ function Page() {
   if (first === 'hooks') return <HooksPage />
   if (first === 'links') return <Links />
   if (first === 'rollouts') return second === undefined ? <Rollouts /> : <Rollout id={decoded(second)} key={second} />
+  if (first === 'queue') return <QueuePage />
   if (first === 'images') return <Images />
   return (
     <div class="empty card">

@@ -35,14 +35,17 @@ interface LinkProps {
   readonly class?: string
   readonly current?: boolean
   readonly title?: string
+  /** For who does not see it, where it shows less than it says. */
+  readonly label?: string
   readonly children: ComponentChildren
 }
 
-export const Link = ({ to, class: className, current, title, children }: LinkProps) => (
+export const Link = ({ to, class: className, current, title, label, children }: LinkProps) => (
   <a
     href={BASE + to}
     class={className}
-    title={title}
+    title={title ?? label}
+    aria-label={label}
     aria-current={current ? 'page' : undefined}
     onClick={(event) => {
       if (event.metaKey || event.ctrlKey || event.shiftKey || event.button !== 0) return

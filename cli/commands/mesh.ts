@@ -112,9 +112,10 @@ function hostCommands(mesh: Command): void {
       .command('maintenance')
       .argument('<state>', 'on or off')
       .argument('<host>')
-      .option('--why <text>', 'for the record')
+      .option('--why <text>', 'for the record; with off, the reason of the hold that is to end')
       .option('--for <time>', 'such as 30m or 2h; without it, until it is ended')
       .option('--replace', REPLACE)
+      .option('--any', 'with off: whatever hold there is, also that of a deploy')
       .description('a host that is worked on is not fenced'),
   ).action(async (state: string, host: string, options) => (await meshApi(options)).maintenance(state, host, options))
   onServer(

@@ -1,9 +1,9 @@
 /** /rackward/v1/admission: how many servers boot and fetch at once, and who waits for a place. */
-import * as z from 'zod'
 import type { AdmissionQueue } from '../admission/queue.ts'
 import { isoTime } from '../../kit/clock.ts'
 import type { Store } from '../store/port.ts'
 import { mustBeWhole } from './access.ts'
+import { AdmissionView } from './admission-schemas.ts'
 import type { DescribedRoute } from './route.ts'
 
 export interface AdmissionRouteParts {
@@ -11,27 +11,6 @@ export interface AdmissionRouteParts {
   /** Undefined: nothing waits. */
   readonly admission: Pick<AdmissionQueue, 'state'> | undefined
 }
-
-const Used = z.object({ used: z.number().int(), limit: z.number().int().describe('now; it is adapted') })
-export const AdmissionView = z.object({
-  enabled: z.boolean(),
-  boots: Used.nullable().describe('servers on their way into the ramdisk'),
-  writes: Used.nullable().describe('servers that are deployed, until their image is written'),
-  per_rack: z.number().int().nullable(),
-  per_group: z.number().int().nullable(),
-  waiting: z.array(
-    z.object({
-      node: z.string(),
-      name: z.string().nullable(),
-      place: z.number().int(),
-      priority: z.number().int(),
-      since: z.string(),
-      left_seconds: z.number().nullable().describe('until its turn, about'),
-      why: z.string().describe('what there is no room in'),
-    }),
-  ),
-})
-export type AdmissionView = z.infer<typeof AdmissionView>
 
 /** More are counted by the last place. */
 const SHOWN = 1_000

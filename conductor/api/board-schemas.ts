@@ -26,6 +26,14 @@ const BoardNode = z.object({
     .number()
     .nullable()
     .describe('seconds until its order is done, as such orders usually go on; null: not known'),
+  queue: z
+    .object({
+      place: z.number().int(),
+      of: z.number().int(),
+      left: z.number().nullable().describe('seconds until its turn, about; null: not known'),
+    })
+    .nullable()
+    .describe('its place among those that wait until there is room for one more server; null: it does not wait'),
   says: z.string().describe('what the node waits for'),
   fault: z.string().nullable(),
   error: z.string().nullable(),

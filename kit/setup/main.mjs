@@ -177,11 +177,23 @@ function consul() {
   }
 }
 
+/** For the lab, which says at its end how long each step took. */
+const beganMs = Date.now()
+const steps = []
+function stepped(name) {
+  steps.push({ name, endMs: Date.now() })
+  process.env.RACKWARD_SETUP = JSON.stringify({ beganMs, steps })
+}
+
 checkNode()
 /** A rack is taken down by what was built when it came up: nothing is installed or compiled before. */
 const asBuilt = verb === 'lab' && args.includes('down') && !args.includes('rackward') && existsSync(join(ROOT, LAB))
+if (verb === 'lab' && !asBuilt && !existsSync(join(ROOT, 'dist/.stamp')))
+  say('the first run installs packages and compiles: a few minutes, once. Then it says how long the rest takes here')
 if (!asBuilt) debianPackages()
+stepped('Debian packages')
 if (!asBuilt) npmPackages()
+stepped('npm packages')
 if (!asBuilt && ['test', 'lab', 'bench', 'mesh', 'libvirt', 'vagrant', 'vagrant-test'].includes(verb)) consul()
 switch (verb) {
   case 'check':
@@ -194,6 +206,7 @@ switch (verb) {
     break
   case 'lab':
     if (!asBuilt) await compile()
+    stepped('compiling')
     if (args.includes('--simulate'))
       become(process.execPath, [
         'dist/bundle/main.js',

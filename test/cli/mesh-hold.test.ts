@@ -52,3 +52,29 @@ test('a wrong request is no conflict: it does not offer to replace anything', as
   const { code, stderr } = await mesh('maintenance', 'on', 'h3', '--why', 'x', '--for', '9999d')
   expect([code, stderr.includes('--replace')]).toEqual([4, false])
 })
+
+test('maintenance off says whose hold it ended, and leaves that of a deploy and one with another reason', async () => {
+  const put = (kind: string, reason: string) =>
+    bench.api('PUT', '/rackward/v1/mesh/hosts/h1/hold', { kind, reason }).then(() => held('h1', reason))
+  const isFree = () => until(() => hold('h1') === undefined, { what: 'the end', timeoutMs: 20_000, everyMs: 10 })
+  await put('deploying', 'its image is written')
+  const refused = await mesh('maintenance', 'off', 'h1')
+  expect([refused.code, refused.stderr]).toEqual([
+    4,
+    expect.stringMatching(/would end the hold of .* \(deploying\): its image is written; --any ends it/),
+  ])
+  expect(hold('h1')).toMatchObject({ kind: 'deploying' })
+  const any = await mesh('maintenance', 'off', 'h1', '--any')
+  expect([any.code, any.stdout]).toEqual([0, expect.stringContaining('(deploying): its image is written')])
+  await isFree()
+
+  await put('maintenance', 'fans')
+  expect(await mesh('maintenance', 'off', 'h1', '--why', 'disk')).toMatchObject({ code: 4 })
+  const ended = await mesh('maintenance', 'off', 'h1')
+  expect([ended.code, ended.stdout]).toEqual([
+    0,
+    expect.stringMatching(/^h1 is watched again; ended: the hold of .*admin.* \(maintenance\): fans/),
+  ])
+  await isFree()
+  expect(await mesh('maintenance', 'off', 'h1')).toMatchObject({ code: 0, stdout: 'h1 was not held\n' })
+})

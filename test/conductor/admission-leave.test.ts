@@ -3,7 +3,10 @@
 import { expect, test } from 'vitest'
 import { lockedWhy, type NodeRecord } from '../../conductor/node/record.ts'
 import { waitsForAdmission } from '../../conductor/node/policy/admission.ts'
+import type { Past } from '../../conductor/node/policy/usual-time.ts'
 import { actsOf } from '../../conductor/node/query/acts.ts'
+import { boardNode } from '../../conductor/node/query/board.ts'
+import { Sightings } from '../../conductor/node/query/sightings.ts'
 import type { Move } from '../../conductor/node/workflow/context.ts'
 import type { StepEvent } from '../../conductor/node/workflow/events.ts'
 import type { State } from '../../conductor/node/workflow/states.ts'
@@ -97,4 +100,23 @@ test('what may be asked of a queued node says so', () => {
   const acts = actsOf(queued, { cleanSteps: [], may: () => true, mayMaintain: false })
   const open = acts.filter(({ kind, refused }) => kind === 'provision' && refused === null)
   expect(open.map(({ name }) => name)).toEqual(['delete', 'abort'])
+})
+
+test('on the board, a queued node has its place, and is not slow however long it waits', () => {
+  const queued = moved(inState('available'), verb('deploy'))
+  const past: Past = { of: 'model', tookMs: Array.from({ length: 20 }, () => 1_000) }
+  const live = new Sightings().look('nobody')
+  const queue = { place: 3, of: 12, leftMs: 90_000, why: 'no room' }
+  const shown = (node: NodeRecord, more: object) =>
+    boardNode(node, { live: { ...live, ...more }, nowMs: LATER_MS, past })
+  expect(shown(queued, { queue })).toMatchObject({
+    kind: 'working',
+    queue: { place: 3, of: 12, left: 90 },
+    usual: null,
+    unusual: false,
+  })
+  // Before the queue was looked at; and once it is its turn, its time counts.
+  expect(shown(queued, {}).queue).toBeNull()
+  const begun = { ...queued, workflow: { ...queued.workflow, pendingEffects: [] } }
+  expect(shown(begun, { queue })).toMatchObject({ queue: null, unusual: true, usual: { p95: 1 } })
 })

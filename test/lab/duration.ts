@@ -48,6 +48,22 @@ export const labKey = (kind: Kind): string =>
     ...(kind.conductors > 1 ? [`conductors ${kind.conductors}`] : []),
   ].join(' ')
 
+const PREPARE = 'lab prepare'
+const PREPARE_MINUTES = 8
+/** Less is no building, but looking for what was built. */
+const BUILT_SECONDS = 20
+
+/** One sentence for before the ramdisk and the image are looked for. */
+export async function expectedBuild(cacheDir: string): Promise<string> {
+  const seconds = await lastSeconds(cacheDir, PREPARE)
+  return seconds === undefined
+    ? `the first run builds a deploy ramdisk and a Debian image, and keeps them in ${cacheDir}: about ${PREPARE_MINUTES} minutes on two idle cores`
+    : `building the ramdisk and the image took ${minutesText(seconds)} here; they are built again only when something of them changed`
+}
+
+export const rememberBuild = (cacheDir: string, seconds: number): Promise<void> =>
+  seconds < BUILT_SECONDS ? Promise.resolve() : remember(cacheDir, PREPARE, seconds)
+
 /** One sentence for the start of a run. */
 export async function expectation(cacheDir: string, kind: Kind): Promise<string> {
   const seconds = await lastSeconds(cacheDir, labKey(kind))

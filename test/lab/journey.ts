@@ -16,6 +16,8 @@ export interface Seen {
   totalBytes: number
   startedMs: number
   endedMs: number | undefined
+  /** When the conductor said so; its system starts then. */
+  activeMs: number | undefined
   failed: string | undefined
 }
 
@@ -203,6 +205,7 @@ export async function travel(parts: {
       { to: 'active', timeoutMs, onLook },
     )
     lap('deploy')
+    seen.activeMs = Date.now()
     const tpm = server.tpm ? ((await api.ok('GET', `/rackward/v1/nodes/${node}/tpm`)) as unknown as TpmSaid) : undefined
     for (const [name, seconds] of Object.entries(active.driver_internal_info.rackward.timings))
       phases[name] = Math.round(seconds * 10) / 10

@@ -15,12 +15,13 @@ import { handOver, handOverText, type HandOver } from './conductors/hand-over.ts
 import { BRIDGE_IP, type Machines } from './conductors/machines.ts'
 import { openConductors } from './conductors/open.ts'
 import type { ApiClient } from './client.ts'
-import { expectation, labKey, minutesText, remember } from './duration.ts'
+import { expectation, expectedBuild, labKey, minutesText, remember, rememberBuild } from './duration.ts'
 import { fixedAddress } from './media-nodes.ts'
 import { travel, type Result, type Seen } from './journey.ts'
 import { Rack, removeRack } from './rack.ts'
 import type { Firmware, Server, ServerSpec } from './server.ts'
 import { sh } from './shell.ts'
+import { stepRows, stepsBefore, stepsOfServers, stepsText, type Steps } from './steps.ts'
 import { newSeen, showLive, table, tpmText } from './show.ts'
 import { apiOf, consoleText, killVerb, labDir, rackward, say, stateOf, status, type LabState } from './verbs.ts'
 import { openDoor } from './web-door.ts'
@@ -73,18 +74,25 @@ async function runLab(args: LabArgs): Promise<boolean> {
         reject(new Error(`stopped by ${signal}`))
       })
   })
+  const before = stepsBefore(process.env.RACKWARD_SETUP, Date.now())
+  say(await expectedBuild(defaultCache()))
+  const buildMs = Date.now()
   const made = await Promise.race([stop, build(args.ha)])
+  await rememberBuild(defaultCache(), (Date.now() - buildMs) / 1000)
+  const built = { name: 'deploy ramdisk and image', endMs: Date.now() }
   const rack = new Rack(args.name, dir, made.accel)
   const kind = { ...args, accel: made.accel }
   say(await expectation(defaultCache(), kind))
   const startedMs = Date.now()
   try {
-    const { results, over } = await Promise.race([stop, work(rack, args, made)])
+    const { results, over, seen, openMs } = await Promise.race([stop, work(rack, args, made)])
+    const opened = { name: 'rack, conductor and web console', endMs: openMs }
+    const steps = { ...before, steps: [...before.steps, built, opened, ...stepsOfServers(seen)] }
     const kills =
       args.ha && results.every(({ proof }) => proof !== null)
         ? await Promise.race([stop, playOf(rack, apiOf(rack, await stateOf(dir)), say).run()])
         : []
-    const isGood = await report(results, args, { rack, kills, over })
+    const isGood = await report(results, args, { rack, kills, over, steps })
     const seconds = (Date.now() - startedMs) / 1000
     if (isGood) await remember(defaultCache(), labKey(kind), seconds)
     if (isGood) say(`(from blank servers to here: ${minutesText(seconds)})`)
@@ -128,7 +136,15 @@ async function build(ha: boolean): Promise<Made> {
   return { imageStore, imageName: image.id, ramdisk, loaders, accel }
 }
 
-async function work(rack: Rack, args: LabArgs, made: Made): Promise<{ results: Result[]; over?: HandOver }> {
+interface Worked {
+  readonly results: Result[]
+  readonly over?: HandOver
+  readonly seen: readonly Seen[]
+  /** When the console could be opened. */
+  readonly openMs: number
+}
+
+async function work(rack: Rack, args: LabArgs, made: Made): Promise<Worked> {
   say(
     `opening the rack: namespace ${rack.namespace}, ${args.nodes} blank server${args.nodes > 1 ? 's' : ''}, each with its BMC`,
   )
@@ -154,6 +170,7 @@ async function work(rack: Rack, args: LabArgs, made: Made): Promise<{ results: R
   const hosts = args.ha ? await openHa(rack, password) : undefined
   await start()
   say(`to watch it in a browser:\n${consoleText(door, rack.dir)}`)
+  const openMs = Date.now()
   const seen = new Map<string, Seen>(rack.servers.map((server) => [server.name, newSeen()]))
   const stopShowing = showLive(rack.servers, seen)
   try {
@@ -171,11 +188,12 @@ async function work(rack: Rack, args: LabArgs, made: Made): Promise<{ results: R
         }),
       ),
     )
-    if (!machines) return { results: await travels }
+    const worked = { seen: [...seen.values()], openMs }
+    if (!machines) return { results: await travels, ...worked }
     let areOver = false
     void travels.then(() => (areOver = true))
     const [results, over] = await Promise.all([travels, handOver({ api, machines, say, areOver: () => areOver })])
-    return { results, over }
+    return { results, over, ...worked }
   } finally {
     stopShowing()
   }
@@ -208,17 +226,17 @@ async function lastWords(dir: string, { conductors }: LabArgs): Promise<void> {
 async function report(
   results: readonly Result[],
   args: LabArgs,
-  about: { rack: Rack; kills: readonly Kill[]; over: HandOver | undefined },
+  about: { rack: Rack; kills: readonly Kill[]; over: HandOver | undefined; steps: Steps },
 ): Promise<boolean> {
-  const { rack, kills, over } = about
+  const { rack, kills, over, steps } = about
   const good = results.every((result) => result.proof !== null)
   if (args.json)
     process.stdout.write(
-      `${JSON.stringify({ nodes: results, ...(args.ha ? { kills } : {}), ...(over ? { handOver: over } : {}) })}\n`,
+      `${JSON.stringify({ nodes: results, ...(args.ha ? { kills } : {}), ...(over ? { handOver: over } : {}), steps: stepRows(steps) })}\n`,
     )
   else
     process.stdout.write(
-      `\n${[table(results), ...results.flatMap(tpmText), ...kills.map(killText), ...(over ? [handOverText(over)] : [])].join('\n\n')}\n`,
+      `\n${[table(results), ...results.flatMap(tpmText), ...kills.map(killText), ...(over ? [handOverText(over)] : []), stepsText(steps)].join('\n\n')}\n`,
     )
   if (!good && !args.keep) {
     await lastWords(rack.dir, args)

@@ -6,10 +6,11 @@ import { join } from 'node:path'
 import { beforeEach, expect, onTestFinished, test, vi } from 'vitest'
 import { listen } from '../../kit/listen.ts'
 import { readArgs } from './args.ts'
-import { expectation, labKey, remember } from './duration.ts'
+import { expectation, expectedBuild, labKey, remember, rememberBuild } from './duration.ts'
 import type { Seen } from './journey.ts'
 import type { Server } from './server.ts'
 import { lineOf, newSeen, showLive } from './show.ts'
+import { stepsBefore, stepsOfServers, stepsText } from './steps.ts'
 import { passOn } from './web-door.ts'
 
 let dir = ''
@@ -91,4 +92,39 @@ test('the port to the console passes both ways, and an API that is gone ends the
   expect(await heard()).toBe('hello')
   await new Promise((resolve) => api.close(resolve))
   expect(await heard()).toBe('')
+})
+
+test('a run ends with how long each step took since the command, with what was done before the lab itself', () => {
+  const began = { beganMs: 1_000, steps: [{ name: 'npm packages', endMs: 62_000 }] }
+  const before = stepsBefore(JSON.stringify(began), 99_000)
+  const seen = [
+    { activeMs: 300_000, endedMs: 360_000, failed: undefined },
+    { activeMs: 280_000, endedMs: 400_000, failed: undefined },
+  ]
+  const steps = [...before.steps, { name: 'nothing', endMs: 62_100 }, ...stepsOfServers(seen)]
+  expect(stepsText({ ...before, steps }).split('\n')).toEqual([
+    'step                      took  since the command',
+    'npm packages              1:01   1:01',
+    'first server active       3:37   4:39',
+    'first login on a server   1:20   5:59',
+    'logins on all 2 servers   0:40   6:39',
+  ])
+  // What did not come so far is no step, and who starts the lab without the setup is told of the lab alone.
+  const failed = [
+    { activeMs: 280_000, endedMs: 290_000, failed: 'no login' },
+    { activeMs: 300_000, endedMs: undefined, failed: undefined },
+  ]
+  expect(stepsOfServers(failed).map(({ name }) => name)).toEqual(['first server active'])
+  for (const text of [undefined, '', '{}', '{"beganMs":"x"}'])
+    expect(stepsBefore(text, 5)).toEqual({ beganMs: 5, steps: [] })
+})
+
+test('before a first run builds, it says how long that takes; later, how long it took here', async () => {
+  expect(await expectedBuild(dir)).toMatch(
+    /^the first run builds a deploy ramdisk and a Debian image.* about \d+ minutes/,
+  )
+  await rememberBuild(dir, 3)
+  expect(await expectedBuild(dir)).toMatch(/^the first run/)
+  await rememberBuild(dir, 250)
+  expect(await expectedBuild(dir)).toMatch(/took 4 min 10 s here; they are built again only when/)
 })

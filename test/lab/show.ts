@@ -26,6 +26,7 @@ export const newSeen = (): Seen => ({
   totalBytes: 0,
   startedMs: Date.now(),
   endedMs: undefined,
+  activeMs: undefined,
   failed: undefined,
 })
 

@@ -1,7 +1,5 @@
-/** The web console in a real browser: flows, what a broken connection looks like, accessibility, hostile texts, and
- *  many servers. */
+/** The web console in a real browser: flows, what a broken connection looks like, hostile texts, and many servers. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { flaws } from './axe.ts'
 import { Bench } from './bench.ts'
 import { SHARED } from './shared.ts'
 
@@ -73,37 +71,6 @@ test('what happens is shown at once, and what happened while there was no connec
 })
 
 // From here on, each has a profile of its own, and they run side by side.
-test.concurrent.each([
-  { dark: false, width: 1280 },
-  { dark: true, width: 1280 },
-  { dark: false, width: 390 },
-])('every page is accessible, and none is wider than the window: %j', async (options) => {
-  const { page } = await bench.page(options)
-  await page.goto(`${bench.base}/ui/`)
-  await page.getByLabel('Password').waitFor()
-  expect(await flaws(page)).toEqual([])
-  await page.evaluate("document.documentElement.removeAttribute('lang')")
-  expect(await flaws(page)).toEqual([expect.stringMatching(/^html-has-lang/)])
-  await bench.logIn(page)
-  const { uuid } = (await bench.call('GET', '/v1/nodes/r1-u02')).body
-  for (const [path, shown] of [
-    ['/ui/', 'Needs attention'],
-    ['/ui/nodes', 'Waits for'],
-    [`/ui/nodes/${uuid}`, 'Phases'],
-    ['/ui/events', 'Pause'],
-  ]) {
-    await page.goto(`${bench.base}${path}`)
-    await page
-      .getByText(shown as string)
-      .first()
-      .waitFor()
-    await page.getByText('live', { exact: true }).waitFor()
-    expect([path, await flaws(page)]).toEqual([path, []])
-    expect([path, await page.evaluate('document.documentElement.scrollWidth <= innerWidth')]).toEqual([path, true])
-  }
-  await page.context().close()
-})
-
 test.concurrent('hostile texts of servers, users and requests are shown as they are, and run nothing', async () => {
   await bench.node('victim', { description: HOSTILE, extra: { rackward: { rack: HOSTILE, u: 1 } } })
   await bench.call('PUT', '/v1/nodes/victim/maintenance', { reason: HOSTILE })

@@ -220,3 +220,46 @@ test('a server whose hardware is critical is shown as one that failed, and why',
   expect(await page.locator('.slot.tone-bad').getByText('critical').count()).toBe(1)
   await page.context().close()
 })
+
+test('a rack shows how long each order still takes, whose turn it is not yet, and when all of them are done', async () => {
+  const { page } = await bench.page()
+  const board = (await bench.call('GET', '/rackward/v1/board')).body
+  const at = (name: string, u: number, more: object) => ({
+    ...board.nodes[0],
+    uuid: `id-${name}`,
+    name,
+    rack: 'soon',
+    u,
+    state: 'wait call-back',
+    kind: 'waiting',
+    fault: null,
+    maintenance: false,
+    unusual: false,
+    health: null,
+    queue: null,
+    left: null,
+    ...more,
+  })
+  const nodes = [
+    at('writes', 1, { left: 130, progress: { phase: 'write', part: 0.62 } }),
+    at('nearly', 2, { left: 20, progress: { phase: 'write', part: 0.9 } }),
+    at('queued', 3, { kind: 'working', state: 'deploying', queue: { place: 3, of: 12, left: 90 } }),
+  ]
+  let shown = nodes
+  await page.route('**/rackward/v1/board', (route) =>
+    route.fulfill({ json: { ...board, nodes: shown, racks: [{ name: 'soon', height: 42 }] } }),
+  )
+  await bench.logIn(page)
+  const rack = page.getByRole('region', { name: 'Rack soon' })
+  await rack.getByText('62 %, 2:10 left').waitFor()
+  await rack.getByText('place 3 of 12, turn in 1:30').waitFor()
+  // Of one that waits nobody knows when it is done.
+  await page.getByText('3 at work', { exact: true }).waitFor()
+  await page.getByRole('link', { name: '1 of them waits for its turn' }).click()
+  await page.getByText('Nobody waits').waitFor()
+  shown = nodes.slice(0, 2)
+  await page.goto(`${bench.base}/ui/`)
+  await page.getByText('2 at work, 2:10 left').waitFor()
+  await page.unrouteAll({ behavior: 'ignoreErrors' })
+  await page.context().close()
+})

@@ -2,11 +2,9 @@
  *  from the first silence to the last instance, and who may see them. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { holdKey, KEYS } from '../../host-agent/protocol/records.ts'
-import { flaws } from './axe.ts'
 import { Bench } from './bench.ts'
 import { INCIDENT, startMeshBench, type MeshBench } from './mesh-bench.ts'
 import { SHARED } from './shared.ts'
-import { shoot } from './shots.ts'
 import { Wire } from './wire.ts'
 
 const HOSTILE = '<img src=x onerror="window.pwned=1">'
@@ -253,32 +251,5 @@ test('what changes in the mesh comes with the stream, and an incident is asked f
   expect(Date.now() - before).toBeLessThan(15_000)
   expect(asked.filter(isRequest).length).toBeLessThan(8)
   expect(said).toEqual([])
-  await page.context().close()
-})
-
-test.concurrent.each([
-  { dark: false, width: 1280 },
-  { dark: true, width: 390 },
-])('the pages of the mesh are accessible, and none is wider than the window: %j', async (options) => {
-  const { page } = await bench.page(options)
-  await bench.logIn(page)
-  for (const [path, shown] of [
-    ['mesh', 'Not protected'],
-    ['mesh/h4', 'Why, and why not'],
-    ['arbiters', 'Told to people'],
-    ['incidents', 'Table of incidents'],
-    [`incidents/${INCIDENT}`, 'Time line'],
-  ] as const) {
-    await page.goto(`${bench.base}/ui/${path}`)
-    await page
-      .getByText(shown)
-      .or(page.getByRole('region', { name: shown }))
-      .first()
-      .waitFor()
-    expect([path, await flaws(page)]).toEqual([path, []])
-    expect([path, await page.evaluate('document.documentElement.scrollWidth <= innerWidth')]).toEqual([path, true])
-    const name = `${path.split('/')[0]}${path.includes('/') ? '-one' : ''}`
-    await shoot(page, `${name}-${options.width}-${options.dark ? 'dark' : 'light'}`)
-  }
   await page.context().close()
 })

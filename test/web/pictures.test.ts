@@ -1,36 +1,12 @@
 /** The pictures of the documents, of three racks that a conductor holds: taken where RACKWARD_SHOTS names a
  *  directory. */
 import { expect, test } from 'vitest'
-import { comparedOf } from '../../conductor/node/query/usual.ts'
-import type { NodeRecord } from '../../conductor/node/record.ts'
 import { systemClock } from '../../kit/clock.ts'
 import { Bench } from './bench.ts'
+import { fillRacks, LIFE_MS } from './full-racks.ts'
 import { INCIDENT, startMeshBench } from './mesh-bench.ts'
 import { SHARED } from './shared.ts'
 import { shoot } from './shots.ts'
-
-const AGENT = { sessionHash: 'x', generation: 1, tokenMs: 0, helloAtMs: systemClock.now() }
-const SECONDS = 1000
-/** The life of a server up to its deploy, with the seconds of each state. */
-const LIFE = [
-  ['enroll', 'verifying', 41],
-  ['verifying', 'manageable', 3.2],
-  ['manageable', 'cleaning', 65],
-  ['cleaning', 'clean wait', 8.4],
-  ['clean wait', 'cleaning', 92],
-  ['cleaning', 'available', 37],
-  ['available', 'deploying', 1260],
-  ['deploying', 'wait call-back', 6.1],
-  ['wait call-back', 'deploying', 84],
-  ['deploying', 'wait call-back', 0.4],
-] as const
-const LIFE_MS = LIFE.reduce((sum, [, , seconds]) => sum + seconds * SECONDS, 0)
-/** What agents do now. */
-const STEP = { args: {}, priority: 80, by: 'agent' } as const
-const WORK = {
-  'wait call-back': { order: 'deploy', phase: 'step', steps: [{ ...STEP, interface: 'deploy', step: 'write_image' }] },
-  'clean wait': { order: 'clean', phase: 'step', steps: [{ ...STEP, interface: 'deploy', step: 'erase_devices' }] },
-} as const
 
 const VIEWS = [
   [1280, false],
@@ -39,55 +15,11 @@ const VIEWS = [
   [390, true],
 ] as const
 
-const states = (rack: number, u: number): Partial<NodeRecord> => {
-  if (rack === 1 && u === 9)
-    return { provisionState: 'clean failed', lastError: 'erase_devices: /dev/nvme1n1: I/O error after 12 GiB' }
-  if (rack === 2 && u === 3) return { provisionState: 'active', powerState: 'power on', health: 'Critical' }
-  if (rack === 1 && (u === 4 || u === 11)) return { provisionState: 'clean wait', powerState: 'power on', agent: AGENT }
-  if ((rack === 2 && u > 9) || (rack === 3 && u === 5))
-    return { provisionState: 'wait call-back', powerState: 'power on', agent: AGENT }
-  if (rack === 3 && u > 7) return { provisionState: 'available', powerState: 'power off' }
-  if (rack === 3 && u === 2)
-    return { provisionState: 'manageable', powerState: 'power off', maintenance: true, maintenanceReason: 'a new fan' }
-  return { provisionState: 'active', powerState: 'power on' }
-}
-
 test.runIf(process.env.RACKWARD_SHOTS)('pictures of racks and of a server', async () => {
   let aheadMs = -1.2 * LIFE_MS
   const bench = await Bench.start({}, { ...SHARED, clock: { ...systemClock, now: () => systemClock.now() + aheadMs } })
   try {
-    const { store, sightings } = bench.inside
-    const nowMs = systemClock.now()
-    for (const rack of [1, 2, 3])
-      for (let u = 1; u <= 12; u += 1) {
-        const uuid = await bench.node(`r${rack}-u${String(u).padStart(2, '0')}`, {
-          extra: { rackward: { rack: `r${rack}`, u } },
-          properties: { vendor: 'Example', model: 'E-2400' },
-        })
-        const node = (await store.node(uuid)) as NodeRecord
-        const state = states(rack, u)
-        const work = state.agent && WORK[state.provisionState as keyof typeof WORK]
-        const deadlineMs = nowMs + 1800 * SECONDS
-        const changed: NodeRecord = {
-          ...node,
-          ...state,
-          provisionUpdatedAtMs: nowMs - (work ? 40 : 95 + 7 * u) * SECONDS,
-          ...(work && { workflow: { ...node.workflow, ...work, deadlineMs } }),
-        }
-        await store.putNode(changed)
-        const seen = sightings.of(uuid)
-        seen.agentAtMs = changed.agent ? nowMs : 0
-        seen.progress = work ? { phase: 'write', doneBytes: (37 * u + 23 * rack) % 100, totalBytes: 100 } : null
-        let atMs = Number(changed.provisionUpdatedAtMs)
-        const life = LIFE.toReversed().map(([from, to, seconds], i) => {
-          const tookMs = Math.round(seconds * SECONDS * (1 + ((u * 7 + i) % 5) / 20))
-          const detail = { ...comparedOf({ ...node, provisionState: from }), from, to, tookMs }
-          const event = { atMs, nodeUuid: uuid, kind: 'state', detail }
-          atMs -= tookMs
-          return event
-        })
-        await store.journal.addAll(life.reverse())
-      }
+    await fillRacks(bench)
     aheadMs = 0
     for (const [width, dark] of VIEWS) {
       const { page } = await bench.page({ width, dark })
@@ -102,7 +34,7 @@ test.runIf(process.env.RACKWARD_SHOTS)('pictures of racks and of a server', asyn
       await shoot(page, `node-${name}`)
       await page.context().close()
     }
-    expect((await store.everyNode()).length).toBe(36)
+    expect((await bench.inside.store.everyNode()).length).toBe(36)
   } finally {
     await bench.stop()
   }

@@ -30,7 +30,7 @@ const EVERY_MS = 10_000
 
 const Delivered = ({ failures, waiting }: Webhooks['webhooks'][number]) =>
   failures > 0 ? (
-    <b class="tone-bad">
+    <b class="tone-bad" title={`${failures} failures in a row, ${waiting} events wait`}>
       ✖ {failures} failures in a row, {waiting} events wait
     </b>
   ) : (
@@ -54,6 +54,7 @@ export function HooksPage() {
       {out.value && (
         <Windowed
           label="Webhooks: where events go"
+          class="webhook-table"
           columns={['Webhook', 'Format', 'Events', 'Delivery', 'Last error']}
           rows={out.value.webhooks}
           row={(one) => (
@@ -77,6 +78,7 @@ export function HooksPage() {
       {into.value && (
         <Windowed
           label="Hooks: alerts that act"
+          class="hook-table"
           columns={['Hook', 'From', 'Act', 'Holds']}
           rows={into.value.hooks}
           row={(one) => (

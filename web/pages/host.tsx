@@ -20,7 +20,7 @@ function Conditions({ host }: { readonly host: HostAccount }) {
       <ol class="conditions">
         {host.conditions.map(({ id, holds, message, description }) => (
           <li key={id}>
-            <span class={holds ? 'tone-warn' : 'tone-good'}>{holds ? '● holds' : '○ does not'}</span>
+            <span class={holds ? 'tone-warn' : 'tone-good'}>{holds ? '● holds' : '○ does not hold'}</span>
             <div>
               <b>
                 {id}: {description}
@@ -78,7 +78,7 @@ function Facts({ host }: { readonly host: HostAccount }) {
             .join(', ')
         : 'not asked',
     ],
-    ['Would not be fenced', host.not_fenceable_because ?? 'can be fenced'],
+    ['Can be fenced', host.not_fenceable_because === null ? 'yes' : `no: ${host.not_fenceable_because}`],
   ]
   return (
     <dl class="facts card">

@@ -42,7 +42,9 @@ export function Images() {
             <code>{image.id}</code>
           </p>
           <p>
-            {image.used_by.length === 0 ? 'On no server.' : `On ${image.used_by.length}: `}
+            {image.used_by.length === 0
+              ? 'On no server.'
+              : `On ${image.used_by.length} ${image.used_by.length === 1 ? 'server' : 'servers'}: `}
             {image.used_by.slice(0, 40).map(({ uuid, name }) => (
               <Link to={nodePath(uuid)} key={uuid} class="tag">
                 {name ?? uuid.slice(0, 8)}

@@ -4,7 +4,7 @@ import type { ComponentChildren } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 import type { Board, BoardNode } from '../api.ts'
 import { duration, usuallyNow } from '../format.ts'
-import { elapsed, Progress, Sign, toneOf } from '../parts/state.tsx'
+import { elapsed, leftText, Progress, Sign, toneOf } from '../parts/state.tsx'
 import { Link, nodePath } from '../router.tsx'
 import { board, isTroubled, nameOf } from '../state.ts'
 
@@ -157,6 +157,12 @@ function Needs({ nodes, macs }: { readonly nodes: readonly BoardNode[]; readonly
   )
 }
 
+/** Until the last of them is done; null: it is not known of all. */
+function longestOf(nodes: readonly BoardNode[]): number | null {
+  const lefts = nodes.filter((node) => toneOf(node) === 'busy').map(({ left, queue }) => (queue ? null : left))
+  return lefts.includes(null) ? null : Math.max(0, ...lefts.map(Number))
+}
+
 export function Racks() {
   const shown = board.value
   if (!shown) return <p class="muted">Reading the board …</p>
@@ -171,6 +177,7 @@ export function Racks() {
     )
   const byRack = Map.groupBy(shown.nodes, ({ rack }) => rack)
   const loose = byRack.get(null) ?? []
+  const queued = shown.nodes.filter(({ queue }) => queue !== null).length
   const count = (tone: string) => shown.nodes.filter((node) => toneOf(node) === tone).length
   return (
     <>
@@ -180,7 +187,14 @@ export function Racks() {
           <b>{shown.nodes.length}</b> servers
         </span>
         <span class="tone-good">● {count('good')} active</span>
-        <span class="tone-busy">◐ {count('busy')} at work</span>
+        <span class="tone-busy">
+          ◐ {count('busy')} at work{leftText(longestOf(shown.nodes))}
+        </span>
+        {queued > 0 && (
+          <Link to="/queue">
+            {queued} of them {queued === 1 ? 'waits for its turn' : 'wait for their turn'}
+          </Link>
+        )}
         <span class="tone-idle">○ {count('idle')} at rest</span>
         <span class="tone-warn">▲ {count('warn')} to watch</span>
         <span class="tone-bad">✖ {count('bad')} failed</span>

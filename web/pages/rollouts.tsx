@@ -5,6 +5,7 @@ import { fullTime } from '../format.ts'
 import { Ask } from '../parts/dialog.tsx'
 import { Freshness } from '../parts/polled.tsx'
 import type { Tone } from '../parts/state.tsx'
+import { Queue } from '../parts/queue.tsx'
 import { Windowed } from '../parts/windowed.tsx'
 import { usePolled } from '../poll.ts'
 import { Link, nodePath, rolloutAddress } from '../router.tsx'
@@ -82,6 +83,7 @@ export function Rollouts() {
       {answer.value && (
         <Windowed
           label="Table of roll-outs"
+          class="rollout-list"
           columns={['Site', 'State', 'Nodes', 'Begun', 'By', 'Because']}
           rows={answer.value.rollouts.toReversed()}
           row={(one) => (
@@ -103,6 +105,7 @@ export function Rollouts() {
           none="No plan was rolled out yet: rackward rack plan -f rack.yaml, then rackward rack apply."
         />
       )}
+      <Queue />
     </>
   )
 }
@@ -176,7 +179,7 @@ const TurnRow = ({ turn }: { readonly turn: Turn }) => (
     <td class="num">
       {turn.state === 'done' ? turn.stages : turn.stage} of {turn.stages}
     </td>
-    <td>{turn.doing ?? '–'}</td>
+    <td title={turn.doing ?? ''}>{turn.doing ?? '–'}</td>
     <td class="says" title={turn.why ?? ''}>
       {turn.why}
     </td>
@@ -201,14 +204,16 @@ export function Rollout({ id }: { readonly id: string }) {
           <RolloutActs rollout={rollout} onDone={answer.again} />
           <Windowed
             label="Nodes in their order"
-            columns={['Node', 'Goes first', 'State', 'Stages', 'Does', 'Because']}
+            class="rollout-nodes"
+            columns={['Node', 'First', 'State', 'Stages', 'Does', 'Because']}
             rows={rollout.nodes ?? []}
             row={(turn) => <TurnRow key={turn.uuid} turn={turn} />}
             none="The plan changes no node."
           />
-          <p class="muted">
+          <p class="muted begun">
             Begun by {rollout.by}, {fullTime(rollout.created_at)}.
           </p>
+          <Queue />
         </div>
       )}
     </>

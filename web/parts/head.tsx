@@ -1,9 +1,10 @@
 /** The head of every page: where one is, who one is, and whether what is shown is live. */
+import { useEffect, useRef } from 'preact/hooks'
 import { logOut } from '../api.ts'
 import { clockTime, duration } from '../format.ts'
 import { stop } from '../live.ts'
 import { Link, path } from '../router.tsx'
-import { pagesFor } from './pages.ts'
+import { headPagesFor } from './pages.ts'
 import { paletteOpen } from './palette.tsx'
 import { board, heardMs, isTroubled, link, me, nextTheme, theme, tick } from '../state.ts'
 
@@ -39,9 +40,14 @@ async function leave(): Promise<void> {
 }
 
 export function Head() {
+  const nav = useRef<HTMLElement>(null)
   const troubled = (board.value?.nodes ?? []).filter(isTroubled).length
   const user = me.value
   const here = path.value
+  // On a narrow window, some of them are beyond its edge.
+  useEffect(() => {
+    nav.current?.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
+  }, [here])
   return (
     <header class="head">
       <a class="skip" href="#content">
@@ -55,8 +61,8 @@ export function Head() {
         </svg>
         Rackward
       </Link>
-      <nav aria-label="Pages">
-        {pagesFor(user).map(({ to, name }) => (
+      <nav aria-label="Pages" ref={nav}>
+        {headPagesFor(user).map(({ to, name }) => (
           <Link to={to} key={to} current={to === '/' ? here === '/' : here.startsWith(to)}>
             {name}
           </Link>
@@ -64,8 +70,8 @@ export function Head() {
       </nav>
       <span class="grow" />
       {troubled > 0 && (
-        <Link to="/" class="trouble">
-          ▲ {troubled} need{troubled === 1 ? 's' : ''} attention
+        <Link to="/" class="trouble" label={`${troubled} need${troubled === 1 ? 's' : ''} attention`}>
+          ▲ {troubled} <span>need{troubled === 1 ? 's' : ''} attention</span>
         </Link>
       )}
       <Live />

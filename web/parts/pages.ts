@@ -10,6 +10,7 @@ const PAGES = [
   { to: '/events', name: 'Events' },
   { to: '/images', name: 'Images', needs: 'whole' },
   { to: '/rollouts', name: 'Roll-outs', needs: 'rollouts' },
+  { to: '/queue', name: 'Queue', needs: 'whole', isInHead: false },
   { to: '/links', name: 'Links', needs: 'operator' },
 ] as const
 
@@ -22,3 +23,6 @@ export const pagesFor = (user: Me | null | undefined) =>
     if (page.needs === 'operator') return user?.needs_login && user.role !== 'reader'
     return user?.project === null && (page.needs === 'whole' || user.mesh)
   })
+
+/** Those that stand in the head of every page. */
+export const headPagesFor = (user: Me | null | undefined) => pagesFor(user).filter((page) => !('isInHead' in page))

@@ -37,8 +37,19 @@ export function partOf(node: BoardNode): number | null {
   return node.usual && node.usual.p50 > 0 ? Math.min(0.98, elapsed(node) / node.usual.p50) : null
 }
 
+/** How long until its order is done, as such orders usually go on. */
+export const leftText = (seconds: number | null): string =>
+  seconds === null || seconds < 1 ? '' : `, ${duration(seconds)} left`
+
 export function Progress({ node }: { readonly node: BoardNode }) {
   if (node.kind !== 'working' && node.kind !== 'waiting') return null
+  if (node.queue)
+    return (
+      <span class="progress num" title="it waits until there is room for one more server">
+        place {node.queue.place} of {node.queue.of}
+        {node.queue.left === null || node.queue.left < 1 ? '' : `, turn in ${duration(node.queue.left)}`}
+      </span>
+    )
   const part = partOf(node)
   return (
     <span class="progress">
@@ -47,7 +58,10 @@ export function Progress({ node }: { readonly node: BoardNode }) {
         max={1}
         {...(part === null ? {} : { value: part })}
       />
-      <span class="num">{part === null ? duration(elapsed(node)) : `${Math.floor(part * 100)} %`}</span>
+      <span class="num">
+        {part === null ? duration(elapsed(node)) : `${Math.floor(part * 100)} %`}
+        {leftText(node.left)}
+      </span>
     </span>
   )
 }

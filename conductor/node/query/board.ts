@@ -6,8 +6,9 @@ import { STATES } from '../workflow/states.ts'
 import { spreadOf, type Past } from '../policy/usual-time.ts'
 import { isTimed } from './usual.ts'
 import { waitsFor } from './explain.ts'
+import { waitsForAdmission } from '../policy/admission.ts'
 import { leftOf, usualOf } from './explain-usual.ts'
-import type { Live } from './sightings.ts'
+import type { Live, QueuePlace } from './sightings.ts'
 
 /** Where a server stands; `u` is its lowest unit. */
 export interface RackPlace {
@@ -33,6 +34,8 @@ export interface BoardNode {
   readonly unusual: boolean
   /** Until its order is done, as such orders usually go on. */
   readonly left: number | null
+  /** Only while it waits until there is room for one more. */
+  readonly queue: { readonly place: number; readonly of: number; readonly left: number | null } | null
   readonly says: string
   readonly fault: string | null
   readonly error: string | null
@@ -91,6 +94,7 @@ export function boardNode(
     usual: p5 === null || p50 === null || p95 === null ? null : { p5, p50, p95 },
     unusual: usual?.unusual ?? false,
     left: leftOf({ node, nowMs, live }),
+    queue: waitsForAdmission(node) ? queueOf(live.queue) : null,
     says: waitsFor({ node, live, nowMs }),
     fault: node.fault,
     error: node.lastError,
@@ -98,6 +102,9 @@ export function boardNode(
     health: node.health,
   }
 }
+
+const queueOf = (queue: QueuePlace | undefined): BoardNode['queue'] =>
+  queue ? { place: queue.place, of: queue.of, left: queue.leftMs === null ? null : seconds(queue.leftMs) } : null
 
 /** Every rack that a server stands in, by name, as high as its highest server needs. */
 export function racksOf(nodes: readonly BoardNode[]): BoardRack[] {

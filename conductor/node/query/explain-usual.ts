@@ -1,5 +1,6 @@
 /** What is usual for a node in its state, and what is left of its order, as an account tells it. Pure. */
 import { leftMsOf, MIN_SAMPLES, spreadOf, type Pace, type Past } from '../policy/usual-time.ts'
+import { waitsForAdmission } from '../policy/admission.ts'
 import type { NodeRecord } from '../record.ts'
 import type { Live } from './sightings.ts'
 import { isTimed } from './usual.ts'
@@ -18,7 +19,8 @@ export interface Usual {
 const seconds = (ms: number) => Math.round(ms / 100) / 10
 
 export function usualOf({ node, past }: { node: NodeRecord; past: Past }, elapsedMs: number): Usual | null {
-  if (!isTimed(node.provisionState)) return null
+  // Its time counts from the moment at which it is admitted.
+  if (!isTimed(node.provisionState) || waitsForAdmission(node)) return null
   const spread = spreadOf(past)
   return {
     samples: spread?.samples ?? 0,
