@@ -5,7 +5,8 @@ import { bad, ok, warn, type Finding } from '../conductor/doctor/finding.ts'
 export const MeshAnswer = z.object({
   leader: z.string().nullable(),
   armed: z.boolean(),
-  reason: z.string().nullable(),
+  /** Not of arbiters of version 0.2. */
+  reason: z.string().nullish(),
   arbiters: z.array(z.object({ name: z.string(), last_heard_seconds: z.number().nullable() })),
 })
 export type MeshAnswer = z.infer<typeof MeshAnswer>
@@ -26,6 +27,8 @@ export function findingsOfMesh(mesh: MeshAnswer): Finding[] {
     ...silent.map(({ name }) =>
       bad('mesh', `the arbiter ${name} sends no heartbeat`, `systemctl status rackward-agent on ${name}`),
     ),
-    ...(mesh.armed ? [] : [warn('mesh', `the mesh is disarmed: ${mesh.reason}`, 'rackward mesh arm')]),
+    ...(mesh.armed
+      ? []
+      : [warn('mesh', `the mesh is disarmed${mesh.reason ? `: ${mesh.reason}` : ''}`, 'rackward mesh arm')]),
   ]
 }

@@ -37,7 +37,10 @@ function section(heading: string): string {
   return at < 0 ? '' : rest.slice(0, rest.search(/^#{2,3} /m))
 }
 const commandsOf = (text: string): string[] =>
-  text.split('\n').flatMap((line) => (line.startsWith('    ') ? [line.trim()] : []))
+  text
+    .replace(/^```[\s\S]*?^```/gm, '')
+    .split('\n')
+    .flatMap((line) => (line.startsWith('    ') ? [line.trim()] : []))
 
 const put = (command: string): string =>
   command
@@ -56,7 +59,7 @@ const bash = (script: string) =>
 test('the API is tried as the section "Only the API" says', async () => {
   const [start = '', ...requests] = commandsOf(section('### Only the API'))
   expect(requests.length).toBeGreaterThan(1)
-  conductor = launch(['setsid', 'bash', '-c', `exec ${put(start.replace(/\s+# .*/, ''))}`])
+  conductor = launch(['bash', '-c', `exec ${put(start.replace(/\s+# .*/, ''))}`])
   const alive = () =>
     fetch(`http://127.0.0.1:${port}/v1`).then(
       ({ ok }) => ok,
@@ -68,7 +71,7 @@ test('the API is tried as the section "Only the API" says', async () => {
     expect([request, code, stderr]).toEqual([request, 0, ''])
     expect(stdout).not.toContain('error_message')
   }
-  const shown = await bash(`curl -s 127.0.0.1:${port}/v1/nodes/n1`)
+  const shown = await bash(`curl -s -H 'OpenStack-API-Version: baremetal latest' 127.0.0.1:${port}/v1/nodes/n1`)
   expect(JSON.parse(shown.stdout)).toMatchObject({ name: 'n1', driver: 'fake-hardware' })
 })
 

@@ -78,6 +78,8 @@ const incident = {
   time_line: [{ at: '2026-01-01T00:00:00Z', message: EVIL }],
 }
 const ANSWERS: readonly (readonly [path: RegExp, body: unknown])[] = [
+  [/^\/rackward\/v1\/me$/, { user: EVIL, role: EVIL, needs_login: true, conductor: EVIL, now: EVIL }],
+  [/^\/readyz$/, { warnings: [EVIL], damaged: [EVIL] }],
   [/^\/v1\/nodes\?/, { nodes: [node] }],
   [/^\/v1\/nodes\/refused/, undefined],
   [/\/ports/, { ports: [{ address: EVIL }] }],
@@ -90,6 +92,7 @@ const ANSWERS: readonly (readonly [path: RegExp, body: unknown])[] = [
       armed: true,
       dry_run: false,
       why: EVIL,
+      reason: EVIL,
       by: EVIL,
       arbiters: [{ name: EVIL, last_heard_seconds: 9 }],
       levels: [EVIL],

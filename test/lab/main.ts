@@ -306,7 +306,7 @@ async function main(): Promise<boolean> {
 }
 
 main().then(
-  (good) => process.exit(good ? 0 : 1),
+  (good) => process.exit(good ? 0 : process.exitCode || 1),
   (error: Error) => {
     say(`lab: ${error.message}`)
     process.exit(1)

@@ -105,7 +105,7 @@ test('a run ends with how long each step took since the command, with what was d
   expect(stepsText({ ...before, steps }).split('\n')).toEqual([
     'step                      took  since the command',
     'npm packages              1:01   1:01',
-    'first server active       3:37   4:39',
+    'first server active       3:38   4:39',
     'first login on a server   1:20   5:59',
     'logins on all 2 servers   0:40   6:39',
   ])

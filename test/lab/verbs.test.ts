@@ -43,7 +43,7 @@ test('the doctor asks the conductor of the rack, and looks at the namespace, fil
   expect(of('nodes')).toEqual([expect.objectContaining({ says: 'no node is enrolled' })])
   expect(of('this machine')).toEqual([])
   // Seen in the namespace alone: its own conductor has the ports, and no other DHCP server is on its wire.
-  expect(of('ports').map(({ level }) => level)).toEqual(['ok'])
+  expect([...new Set(of('ports').map(({ level }) => level))]).toEqual(['ok'])
   expect(of('dhcp').map(({ level }) => level)).not.toContain('unknown')
   expect(findings.map(({ check }) => check)).toEqual(expect.arrayContaining(['space', 'clock', 'boot files']))
 })
