@@ -1,5 +1,5 @@
-/** `rackward doctor` before servers of other releases, proxies and strangers: whatever they answer, it says something and
- *  does not break. */
+/** `rackward doctor` before servers of other releases, proxies and strangers: whatever they answer, it says something
+ *  and does not break. */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { apiFindings } from '../../cli/doctor-api.ts'
