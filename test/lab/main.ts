@@ -22,6 +22,7 @@ import { Rack, removeRack } from './rack.ts'
 import type { Firmware, Server, ServerSpec } from './server.ts'
 import { sh } from './shell.ts'
 import { stepRows, stepsBefore, stepsOfServers, stepsText, type Steps } from './steps.ts'
+import { next } from './next.ts'
 import { newSeen, showLive, table, tpmText } from './show.ts'
 import { apiOf, consoleText, killVerb, labDir, rackward, say, stateOf, status, type LabState } from './verbs.ts'
 import { openDoor } from './web-door.ts'
@@ -246,26 +247,6 @@ async function report(
     process.stdout.write(next(args, results, await stateOf(rack.dir)))
   }
   return good
-}
-
-const next = (args: LabArgs, results: readonly Result[], { console: url = '' }: LabState) => {
-  const ns = `rackward-${args.name}`
-  const dir = labDir(args.name)
-  const named = args.name === 'lab' ? '' : ` --name ${args.name}`
-  return `
-The rack goes on running.
-${consoleText(url, dir)}
-
-Try:
-  npm run lab -- status${named}
-  npm run -s lab --${named} rackward node list
-  npm run -s lab --${named} rackward node console server-1
-  npm run -s lab --${named} rackward doctor
-  curl -s --netrc-file ${dir}/netrc --unix-socket ${dir}/api.sock http://rack/v1/nodes
-  ip netns exec ${ns} ssh -i ${dir}/id_ed25519 debian@${results.find((result) => result.address)?.address ?? 'ADDRESS'}
-  tail -f ${dir}/server-1/console.log
-${args.ha ? `  npm run lab -- kill server-3${named}\n` : ''}  npm run lab -- down${named}          # takes everything away again
-`
 }
 
 const hostOf = (hosts: Hosts | undefined, server: Server) => {
