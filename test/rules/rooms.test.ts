@@ -84,7 +84,9 @@ test('the web console takes types of answers from the conductor, and no code', (
         .map((line) => [path, line]),
     )
   expect(taken).not.toEqual([])
-  expect(taken.filter(([, line]) => !/^import type .*(?:board|tpm|admission)-schemas\.ts'$/.test(line as string))).toEqual([])
+  expect(
+    taken.filter(([, line]) => !/^import type .*(?:board|tpm|admission)-schemas\.ts'$/.test(line as string)),
+  ).toEqual([])
 })
 
 test('conductor/api and conductor/bmc stay light enough for the agent: nothing of the boot services or the store at run time', () => {
