@@ -51,7 +51,8 @@ export class Observer {
       case 'unknown':
         return events.unknownMac(event.mac, event)
       case 'malformed':
-        return events.malformed(event.from, event.why)
+        if (!event.odd) return events.malformed(event.from, event.why)
+        return events.warn('dhcp', machine(event.from), `DHCP: ${event.from} asks in vain: ${event.why}`)
       case 'refused':
       case 'trouble':
         if (event.kind === 'refused') this.sign(event.mac, 'no-address', event.why)

@@ -16,7 +16,8 @@ export type DhcpEvent =
       readonly switchPort?: SwitchPort | undefined
       readonly netboot?: true
     }
-  | { readonly kind: 'malformed'; readonly from: string; readonly why: string }
+  /** `odd`: a whole request, of hardware that has no MAC address: somebody waits for an answer to it. */
+  | { readonly kind: 'malformed'; readonly from: string; readonly why: string; readonly odd?: true }
   /** A known client gets no answer. */
   | { readonly kind: 'refused'; readonly mac: string; readonly why: string }
   /** Something is wrong about a known client, whatever it is answered. */

@@ -56,8 +56,7 @@ export class DhcpResponder {
   private answer(request: Packet, at: Heard): Datagram | undefined {
     const { owner } = this.parts
     if (request.op !== 1) return this.strangeAnswer(request, at)
-    if (request.htype !== 1 || request.hlen !== 6)
-      throw new WireError(`chaddr: hardware type ${request.htype} of ${request.hlen} bytes is not Ethernet`)
+    if (request.htype !== 1 || request.hlen !== 6) return this.oddHardware(request, at)
     const mac = packetMac(request)
     const client = owner.client(mac)
     const found = placeFor(this.places, request, at.localIp)
@@ -170,6 +169,13 @@ export class DhcpResponder {
     if (this.places.some(({ settings }) => settings.serverIp === server)) return undefined
     const ip = ipOption(request.options, OPTION.requestedIp) ?? request.ciaddr
     return this.warn(mac, `it takes the address ${ip} from another DHCP server, ${server}`, 'rival')
+  }
+
+  /** EDK2 can be told to send the GUID of the board in place of the MAC address; InfiniBand has none. */
+  private oddHardware({ htype, hlen, chaddr }: Packet, { from }: Heard): undefined {
+    const why = `chaddr: hardware type ${htype} of ${hlen} bytes (${chaddr.toString('hex', 0, hlen)}) is not Ethernet`
+    this.parts.owner.event({ kind: 'malformed', from: from.ip, why, odd: true })
+    return undefined
   }
 
   /** Answers go to clients and to relays; one that comes here is of somebody who poses as a server, or who takes us for

@@ -181,12 +181,14 @@ describe('what the servers of the wire report', () => {
     const { observer: at, events } = observer()
     at.onDhcp({ kind: 'malformed', from: '10.0.0.9', why: 'cookie' })
     expect(events).toEqual([])
+    at.onDhcp({ kind: 'malformed', from: '10.0.0.9', why: 'chaddr: hardware type 32', odd: true })
     at.onDhcp({ kind: 'socket', interface: 'eth0', why: 'ENETDOWN' })
     at.onDhcp({ kind: 'unsent', toIp: '10.0.0.5', why: 'ENETUNREACH' })
     at.onDhcp({ kind: 'fault', from: '10.0.0.9', why: 'Error: a bug' })
     at.onTftp({ kind: 'socket', why: 'ENETDOWN' })
     at.onTftp({ kind: 'fault', ip: '10.0.0.9', why: 'Error: a bug' })
     expect(events.map((one) => one.kind === 'trouble' && one.what)).toEqual([
+      'DHCP: 10.0.0.9 asks in vain: chaddr: hardware type 32',
       'DHCP socket of eth0: ENETDOWN',
       'DHCP: the answer to 10.0.0.5 could not be sent: ENETUNREACH',
       'DHCP: a packet from 10.0.0.9 caused an error: Error: a bug',

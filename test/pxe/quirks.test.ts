@@ -48,9 +48,9 @@ describe('what firmware sends', () => {
   ])('%s is not answered, and an event says why', (_, htype, hlen) => {
     const { ask, events } = bench()
     expect(ask(packet(1, 'discover', pxe(7), { htype, hlen }))).toBeUndefined()
-    expect(events).toEqual([
-      { kind: 'malformed', from: '', why: `chaddr: hardware type ${htype} of ${hlen} bytes is not Ethernet` },
-    ])
+    const chaddr = hlen === 0 ? '' : '02000000000100000000000000000000'
+    const why = `chaddr: hardware type ${htype} of ${hlen} bytes (${chaddr}) is not Ethernet`
+    expect(events).toEqual([{ kind: 'malformed', from: '', why, odd: true }])
   })
   test('a packet without END, below 300 bytes or with rubbish behind END says what it says', () => {
     const whole = encodePacket(packet(1, 'discover', pxe(7)))
