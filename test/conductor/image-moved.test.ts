@@ -1,7 +1,9 @@
 /** What a deploy moved of its image: in its event, and refused where a step asks for what there is not. */
 import { expect, test } from 'vitest'
 import { doneEvent } from '../../conductor/agents/results.ts'
+import { comparedOf } from '../../conductor/node/query/usual.ts'
 import { planDeploy } from '../../conductor/node/policy/steps.ts'
+import { durationsOf } from '../../conductor/store/durations.ts'
 import { silentLog } from '../../kit/log.ts'
 import { systemClock } from '../../kit/clock.ts'
 import { inState } from './node-step-bench.ts'
@@ -22,6 +24,30 @@ test.each([
   await doneEvent(inState('wait call-back'), done, parts)
   expect(events).toMatchObject([{ kind: 'agent-done', detail }])
   expect(JSON.stringify(events).includes('moved')).toBe('moved' in done)
+})
+
+test('the event of a written image says what its times are compared by, and they are kept', async () => {
+  const events: { kind: string; detail: Record<string, unknown> }[] = []
+  const parts = {
+    store: { journal: { add: async (event: (typeof events)[number]) => void events.push(event) } },
+    sightings: { of: () => ({}) },
+    clock: systemClock,
+    log: silentLog,
+  } as unknown as Parameters<typeof doneEvent>[2]
+  const waits = inState('wait call-back')
+  const workflow = { ...waits.workflow, order: 'deploy', phase: 'agent', imageId: 'a', steps: planDeploy([]) } as const
+  const node = { ...waits, workflow }
+  const rootDisk = { name: '/dev/vda', serial: 's', wwn: null, sizeBytes: 9 } as never
+  await doneEvent(node, { rootDisk, timings: { write: 3, readback: 2, finish: 1 } }, parts)
+  expect(events[0]?.detail.compared).toEqual(comparedOf(node))
+  expect(events.flatMap(durationsOf).map(({ state, tookMs }) => [state.split('\n').at(-1), tookMs])).toEqual([
+    ['write', 3_000],
+    ['write', 3_000],
+    ['verify', 2_000],
+    ['verify', 2_000],
+    ['finish', 1_000],
+    ['finish', 1_000],
+  ])
 })
 
 test('the step that writes the image takes one argument, which is true or false', () => {
