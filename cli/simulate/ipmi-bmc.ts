@@ -55,6 +55,8 @@ const MOST_SESSIONS = 16
 const STATUS = { ok: 0, unknownSession: 2, badName: 0x0d, badCode: 0x0f, noSuite: 0x11 } as const
 const DONE = Buffer.from([0])
 const INVALID_COMMAND = Buffer.from([0xc1])
+/** Of Close Session. */
+const INVALID_SESSION = Buffer.from([0x87])
 const CONTROLS: readonly (ChassisCommand | undefined)[] = ['off', 'on', 'cycle', 'reset', undefined, 'soft-off']
 const FLAGS_PARAMETER = 5
 
@@ -98,11 +100,15 @@ export class IpmiBmc {
     if (!session?.keys) return undefined
     const command = readCommand(unseal(bytes, datagram, session.keys) ?? Buffer.alloc(0))
     if (!command) return undefined
-    const answer = writeAnswer(command, this.carryOut(command))
-    if (command.netFn === 0x06 && command.code === 0x3c) this.sessions.delete(session.own)
+    const answer = writeAnswer(command, isClose(command) ? this.close(command.data) : this.carryOut(command))
     session.sequence += 1
     const at = { session: session.client, sequence: session.sequence, iv: this.parts.random.bytes(16) }
     return seal(answer, at, session.keys)
+  }
+
+  /** Any session by its number (22.19), also another client's: who is in a session here is an administrator. */
+  private close(data: Buffer): Buffer {
+    return data.length >= 4 && this.sessions.delete(data.readUInt32LE(0)) ? DONE : INVALID_SESSION
   }
 
   /** RMCP+ Open Session Request (13.17). */
@@ -225,16 +231,17 @@ export class IpmiBmc {
       // Set Session Privilege Level
       case 0x063b:
         return Buffer.from([0, (data[0] ?? 0) === 0 ? 4 : (data[0] as number)])
-      // Cold and warm reset, Close Session
+      // Cold and warm reset
       case 0x0602:
       case 0x0603:
-      case 0x063c:
         return DONE
       default:
         return beforeSession(command)
     }
   }
 }
+
+const isClose = ({ netFn, code }: Command): boolean => netFn === 0x06 && code === 0x3c
 
 /** What a BMC tells anybody. */
 function beforeSession({ netFn, code, data }: Command): Buffer {

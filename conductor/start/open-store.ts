@@ -21,6 +21,8 @@ import { hostnameOf, type Context } from './context.ts'
 
 /** The name of the SQLite file in the data directory. */
 export const DATABASE = 'rackward.db'
+/** Beside it: which database server was the last primary. */
+export const TIMELINE = 'postgres-timeline.json'
 const ID_BYTES = 16
 
 export interface OpenedStore {
@@ -50,6 +52,7 @@ export const openPostgresOf =
         monotonic: parts.monotonic,
         limits,
         seal,
+        timelineFile: join(dirname(file), TIMELINE),
         conductor: await conductorId(dirname(file), parts.hostname, parts.random),
         shared: config.conductors === 'several' ? { hostname: parts.hostname, group: parts.group } : undefined,
       })

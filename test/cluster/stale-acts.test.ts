@@ -18,8 +18,9 @@ test(
   async () => {
     const rigs = Array.from({ length: RIGS }, () => staleActs(postgres, { stops: STOPS / RIGS, guard: 'each' }))
     const ends = await Promise.all(rigs)
-    const [acts, stale] = [ends.reduce((sum, end) => sum + end.acts, 0), ends.reduce((sum, end) => sum + end.stale, 0)]
-    process.stderr.write(`${STOPS} stops, ${acts} changes in time, ${stale} stale\n`)
+    const sum = (of: 'acts' | 'stale' | 'ended') => ends.reduce((so, end) => so + end[of], 0)
+    const [acts, stale, ended] = [sum('acts'), sum('stale'), sum('ended')]
+    process.stderr.write(`${STOPS} stops, ${acts} changes in time, ${stale} stale, ${ended} sessions ended\n`)
     expect(acts).toBeGreaterThan(STOPS)
     expect(stale).toBe(0)
   },

@@ -1,8 +1,12 @@
 /** URLs of a database with one server or several, and which of the servers is asked. */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { Connections } from '../../conductor/store/postgres/connect.ts'
+import { Connections, serversOf } from '../../conductor/store/postgres/connect.ts'
 import { Servers } from '../../conductor/store/postgres/servers.ts'
+import { Timelines } from '../../conductor/store/postgres/timeline.ts'
 import { databaseUrl, urlFlaw } from '../../conductor/store/postgres/url.ts'
 import { Postgres } from './postgres.ts'
 
@@ -60,6 +64,42 @@ test('a failure that is told twice of one server passes over no other', () => {
   expect(servers.endpoint).toEqual({ host: 'a' })
 })
 
+test('a server that does not tell its cluster is asked for the rest', async () => {
+  const asked: string[] = []
+  const query = (text: string) => {
+    asked.push(text)
+    if (text.includes('pg_control_system'))
+      return Promise.reject(Object.assign(new Error('refused'), { code: '42501' }))
+    return Promise.resolve({ rows: [{ isReadOnly: false, timeline: '00000002', system: null }] })
+  }
+  await new Servers([{}]).prove({ query } as never)
+  expect(asked).toHaveLength(2)
+})
+
+test('a file that does not say which server was the primary is refused', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'rackward-timeline-'))
+  const path = join(dir, 'timeline.json')
+  try {
+    for (const text of ['', '{}', '{"system":1,"number":2}', '{"system":"1","number":null}']) {
+      await writeFile(path, text)
+      await expect(Timelines.open(path)).rejects.toMatchObject({ code: 'config.invalid' })
+    }
+    const timelines = new Timelines(path)
+    await timelines.take({ system: '7', number: 3 })
+    await timelines.take({ system: '8', number: 1 })
+    await expect(Timelines.open(path).then((again) => again.take({ system: '8', number: 0 }))).rejects.toMatchObject({
+      code: 'store.broken',
+      detail: expect.stringContaining(path) as string,
+    })
+    // What cannot be kept is known for now.
+    await rm(dir, { recursive: true })
+    await timelines.take({ system: '8', number: 4 })
+    await expect(timelines.take({ system: '8', number: 3 })).rejects.toMatchObject({ code: 'store.broken' })
+  } finally {
+    await rm(dir, { recursive: true, force: true })
+  }
+})
+
 let primary: Postgres
 let standby: Postgres
 beforeAll(async () => {
@@ -73,6 +113,11 @@ afterAll(async () => {
 
 test('the primary is found wherever it stands, also after a failover, and an old primary is refused', async () => {
   const of = (url: string) => new Connections({ url, connections: 2 })
+  const dir = await mkdtemp(join(tmpdir(), 'rackward-timeline-'))
+  const file = join(dir, 'timeline.json')
+  /** As one that remembers, each time it starts. */
+  const started = async (url: string) =>
+    new Connections({ url, connections: 1 }, serversOf(url, await Timelines.open(file)))
   const data = async (connections: Connections) =>
     (await connections.rows<{ dir: string }>({ text: "SELECT current_setting('unix_socket_directories') AS dir" }))[0]
       ?.dir
@@ -86,6 +131,9 @@ test('the primary is found wherever it stands, also after a failover, and an old
       detail: expect.stringMatching(/read-only standby.*nowhere.*no database server/) as string,
     })
 
+    const before = await started(primary.urlOf('postgres'))
+    expect(await data(before)).toBe(primary.dir)
+    await before.close()
     await primary.kill('SIGKILL')
     await standby.promote()
     // The statement whose connection broke fails; its like are given to the new primary.
@@ -97,6 +145,16 @@ test('the primary is found wherever it stands, also after a failover, and an old
 
     // Comes back without having heard of the other one.
     await primary.run()
+    const after = await started(standby.urlOf('postgres'))
+    expect(await data(after)).toBe(standby.dir)
+    await after.close()
+    expect(JSON.parse(await readFile(file, 'utf8'))).toMatchObject({ number: 2 })
+    const restarted = await started(primary.urlOf('postgres'))
+    await expect(data(restarted)).rejects.toMatchObject({
+      code: 'store.broken',
+      detail: expect.stringContaining('a former primary') as string,
+    })
+    await restarted.close()
     const both = of(standby.urlOf('postgres', primary))
     expect(await data(both)).toBe(standby.dir)
     await standby.kill()
@@ -105,5 +163,6 @@ test('the primary is found wherever it stands, also after a failover, and an old
     await both.close()
   } finally {
     for (const connections of [list, single, onlyStandby]) await connections.close()
+    await rm(dir, { recursive: true, force: true })
   }
 }, 60_000)

@@ -265,7 +265,11 @@ export class RmcpBmc {
         return Buffer.from([0, session.privilege])
       }
       case 0x063c: {
-        this.sessions.delete(data.length < 4 ? 0 : data.readUInt32LE(0))
+        // 22.19: any session, by its number; that of another client for administrators alone.
+        const number = data.length < 4 ? 0 : data.readUInt32LE(0)
+        if (!this.sessions.has(number)) return Buffer.from([0x87])
+        if (number !== session.id && session.privilege < 4) return Buffer.from([0xd4])
+        this.sessions.delete(number)
         return Buffer.from([0])
       }
       case 0x0001:

@@ -2,8 +2,9 @@
  *  what each field fault ends in. */
 import { afterAll, afterEach, expect, test } from 'vitest'
 import { systemClock, type Clock } from '../../kit/clock.ts'
-import { isFault, type FaultCode } from '../../kit/fault.ts'
+import { Fault, isFault, type FaultCode } from '../../kit/fault.ts'
 import { redfishInfo } from '../../conductor/bmc/redfish/info.ts'
+import { runHolding, type BmcSession, type Holding } from '../../conductor/holding.ts'
 import { DirectPower } from '../../host-agent/adapters/bmc.ts'
 import { Redfish } from '../../conductor/bmc/redfish/redfish.ts'
 import { FIELD_FAULTS, type FieldFault } from './field-faults.ts'
@@ -74,6 +75,38 @@ test('one session serves all requests, and is deleted at the end', async () => {
   expect([bmc.sessions.size, bmc.heard.some(({ basic }) => basic)]).toEqual([1, false])
   await client.close()
   expect(bmc.sessions.size).toBe(0)
+})
+
+test('who has the node next ends the session of the one before: its "off", sent afterwards, does nothing', async () => {
+  const { bmc, client, signal } = await rig()
+  await client.setPower('on', signal)
+  const slot = { group: '', slot: 1, still: () => undefined, lost: () => undefined }
+  const kept: BmcSession[] = []
+  const next = new Redfish(redfishInfo(bmc.driverInfo()), clock)
+  opened.push({ close: () => next.close() })
+  const former = {
+    at: (place: string) => kept.filter((one) => one.place === place).map(({ name }) => name),
+    ended: (_: string, name: string) =>
+      void kept.splice(
+        kept.findIndex((one) => one.name === name),
+        1,
+      ),
+  }
+  let isTaken = false
+  const first: Holding = {
+    ...slot,
+    token: 1,
+    check: async (session) => {
+      if (isTaken) throw new Fault('store.locked', 'another conductor may have this node now')
+      if (session) kept.push(session)
+      isTaken = true
+      // It stands still here, with the word of the database in its hand.
+      await runHolding({ ...slot, token: 2, check: async () => undefined, former }, () => next.power(signal))
+    },
+  }
+  const late = runHolding(first, () => client.setPower('off', signal))
+  expect(codeOf(await late.catch((error: unknown) => error))).toBe('store.locked')
+  expect([bmc.system.power, kept, bmc.sessions.size]).toEqual(['On', [], 2])
 })
 
 test('Basic sends the password with each request and opens no session', async () => {

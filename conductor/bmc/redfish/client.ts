@@ -5,6 +5,7 @@ import { Fault, isFault } from '../../../kit/fault.ts'
 import { isDict, type Dict } from '../../../kit/json.ts'
 import { mayAct } from '../../holding.ts'
 import { readBody, type Answer } from './answers.ts'
+import { endFormer, keptSession } from './former.ts'
 import type { RedfishInfo } from './info.ts'
 import { linkOf, pathOf, type ReadBody } from './links.ts'
 import { faultOf, isCritical, messagesOf, says, type Refusal } from './messages.ts'
@@ -204,7 +205,10 @@ export class RedfishClient {
 
   private async send(exchange: Exchange, signal: AbortSignal): Promise<Answer> {
     const withLogin = await this.withLogin(exchange, signal)
-    if (exchange.method !== 'GET') await mayAct()
+    const end = async (path: string) =>
+      this.wire.exchange(await this.withLogin({ method: 'DELETE', path }, signal), signal)
+    await endFormer(this.info, { own: this.session?.path, end })
+    if (exchange.method !== 'GET') await mayAct(keptSession(this.info, this.session?.path))
     return this.wire.exchange(withLogin, signal)
   }
 

@@ -3,11 +3,11 @@
 import type { Clock } from '../../../kit/clock.ts'
 import { Fault, isFault } from '../../../kit/fault.ts'
 import type { Random } from '../../../kit/random.ts'
-import { mayAct, mayStillAct } from '../../holding.ts'
+import { currentHolding, mayAct, mayStillAct, type BmcSession } from '../../holding.ts'
 import type { IpmiInfo } from '../controller.ts'
 import { bmcFault } from './faults.ts'
 import type { SessionMove } from './move.ts'
-import { RmcpSession, type IpmiRequest } from './session.ts'
+import { closeSession, RmcpSession, type IpmiRequest } from './session.ts'
 import { suiteOf } from './suite.ts'
 import { UdpWire } from './udp-wire.ts'
 
@@ -38,6 +38,8 @@ export interface SessionWay {
 const PRIVILEGES: Readonly<Record<string, number>> = { CALLBACK: 1, USER: 2, OPERATOR: 3, ADMINISTRATOR: 4 }
 /** An answer of the database that is older proves nothing: this process may have been stopped since. */
 const GUARD_FRESH_MS = 1_000
+/** A BMC ends a session after 60 s of silence (6.12.15); some let one live on for minutes. */
+const SESSION_LASTS_MS = 300_000
 /** Of each wait: sessions that began together do not try again together. */
 const JITTER = 0.2
 
@@ -59,6 +61,7 @@ export async function withSession<T>(
   const run = new SessionRun(machine, wire, { info, parts, signal: how.signal })
   try {
     await run.open()
+    await run.endFormer()
     const result = await work(run)
     await run.close()
     return result
@@ -72,6 +75,8 @@ export async function withSession<T>(
 
 class SessionRun implements IpmiSession {
   private readonly machine: RmcpSession
+  /** A command was, or may have been, sent in it. */
+  private told: BmcSession | undefined
   private readonly wire: UdpWire
   private readonly about: { readonly info: IpmiInfo; readonly parts: RmcpParts; readonly signal: AbortSignal }
 
@@ -91,14 +96,30 @@ class SessionRun implements IpmiSession {
     return move
   }
 
+  /** Those of conductors that had this node before: what one of them sends when it wakes up does nothing then. */
+  async endFormer(): Promise<void> {
+    const former = currentHolding()?.former
+    for (const name of former?.at(this.place) ?? []) {
+      // 0x87: there is no such session any more. Any other code: this BMC ends no session of others.
+      await this.ask(closeSession(Number(name)))
+      former?.ended(this.place, name)
+    }
+  }
+
+  private get place(): string {
+    const { address, port } = this.about.info
+    return `ipmi:${address}:${port}`
+  }
+
   /** Never throws: a session that is not closed ends by itself. One that was broken off is closed without waiting for
    *  the answer. */
   async close(): Promise<void> {
     if (!this.machine.isOpen) return
     const move = this.machine.close()
     try {
-      if (!this.about.signal.aborted) await this.carryOut(move)
-      else if (move.do === 'send') this.sendNow(move.bytes)
+      if (!this.about.signal.aborted) {
+        if ((await this.carryOut(move)).do === 'closed' && this.told) currentHolding()?.closed?.(this.told)
+      } else if (move.do === 'send') this.sendNow(move.bytes)
     } catch {
       // The lease, or the signal.
     }
@@ -136,7 +157,8 @@ class SessionRun implements IpmiSession {
     const { monotonic } = this.about.parts
     for (;;) {
       const askedMs = monotonic.now()
-      await mayAct()
+      this.told = { place: this.place, name: String(this.machine.number), lastsMs: SESSION_LASTS_MS }
+      await mayAct(this.told)
       this.about.signal.throwIfAborted()
       mayStillAct()
       if (monotonic.now() - askedMs <= GUARD_FRESH_MS) return this.wire.send(bytes)

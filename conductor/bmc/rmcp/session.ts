@@ -20,6 +20,12 @@ export interface IpmiRequest {
 const APP = 0x06
 const SET_PRIVILEGE: Omit<IpmiRequest, 'data'> = { netFn: APP, command: 0x3b, isChange: false }
 const CLOSE_SESSION: Omit<IpmiRequest, 'data'> = { netFn: APP, command: 0x3c, isChange: false }
+/** Ends the session of this number (22.19). That of another client needs the privilege level Administrator. */
+export function closeSession(number: number): IpmiRequest {
+  const id = Buffer.alloc(4)
+  id.writeUInt32LE(number)
+  return { ...CLOSE_SESSION, data: [...id] }
+}
 /** What every session begins with (13.17). */
 const USER = 2
 const IV_BYTES = 16
@@ -50,6 +56,11 @@ export class RmcpSession {
   /** There is a session, which `close` ends. */
   get isOpen(): boolean {
     return this.opening.opened !== undefined && this.phase !== 'over'
+  }
+
+  /** What the BMC calls it. */
+  get number(): number | undefined {
+    return this.opening.opened?.bmcId
   }
 
   open = (): SessionMove => this.opening.start()
@@ -87,9 +98,7 @@ export class RmcpSession {
   }
 
   private get closing(): IpmiRequest {
-    const id = Buffer.alloc(4)
-    id.writeUInt32LE(this.opening.opened?.bmcId ?? 0)
-    return { ...CLOSE_SESSION, data: [...id] }
+    return closeSession(this.number ?? 0)
   }
 
   private setupAnswer({ type, payload, ...datagram }: SessionDatagram): SessionMove | undefined {

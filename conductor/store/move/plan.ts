@@ -34,7 +34,7 @@ const OF_SQLITE: Own = {
 
 /** What only PostgreSQL has: who works on it, its version, and columns that have another form in SQLite. */
 const OF_POSTGRES: Own = {
-  tables: ['event_counter', 'leases', 'members', 'rackward_schema', 'slots'],
+  tables: ['bmc_sessions', 'event_counter', 'leases', 'members', 'rackward_schema', 'slots'],
   columns: { nodes: ['owner_raw', 'lessee_raw', 'bmc_claim', 'slot'], objects: OBJECT_FIELDS, events: ['raw'] },
 }
 

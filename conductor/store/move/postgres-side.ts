@@ -32,7 +32,7 @@ const CONNECTIONS = 2
 /** Where the mark of a move stands. */
 const OF_MARK = ['meta', 'rackward_schema']
 /** In the database, and no records. */
-const NOT_RECORDS = ['meta', 'event_counter', 'leases', 'members', 'rackward_schema', 'slots']
+const NOT_RECORDS = ['bmc_sessions', 'meta', 'event_counter', 'leases', 'members', 'rackward_schema', 'slots']
 
 export class PostgresSide implements MoveSide {
   readonly name: string

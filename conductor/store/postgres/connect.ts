@@ -3,6 +3,7 @@ import pg from 'pg'
 import { Fault, isFault } from '../../../kit/fault.ts'
 import { faultOf, isRefusal } from './server-faults.ts'
 import { Servers } from './servers.ts'
+import type { Timelines } from './timeline.ts'
 import { databaseUrl } from './url.ts'
 
 export interface PostgresOptions {
@@ -193,7 +194,8 @@ export class Connections {
   }
 }
 
-export const serversOf = (url: string): Servers => new Servers(databaseUrl(url).endpoints)
+export const serversOf = (url: string, timelines?: Timelines): Servers =>
+  new Servers(databaseUrl(url).endpoints, timelines)
 
 /** What the pool makes. Its own parameter has no password that could be copied. */
 const clientOf = (config: pg.ClientConfig, servers: Servers): new () => pg.Client =>

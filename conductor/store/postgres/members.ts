@@ -1,4 +1,5 @@
 /** The statements of conductors that share a database: who lives, which slots are whose. All times are the server's. */
+import type { BmcSession } from '../../holding.ts'
 import type { Connections } from './connect.ts'
 import type { SlotSeen } from './share.ts'
 
@@ -27,6 +28,13 @@ export interface Slot {
 
 export interface LeasedSlot extends SlotSeen {
   readonly group: string
+}
+
+/** A session of whoever had a node before. */
+export interface FormerSession {
+  readonly node: string
+  readonly place: string
+  readonly name: string
 }
 
 /** How long after the end of its last lease a conductor that shares with nobody is waited for. */
@@ -152,5 +160,42 @@ export class Members {
       values: [group, id, token],
     })
     return row?.held ?? false
+  }
+
+  /** The same, and keeps in which session the command will be sent. Whoever takes the slot waits for this statement, or
+   *  this one for him: either he sees the session, or false is answered. */
+  async isHeldFor({ group, id, token }: Slot, node: string, { place, name, lastsMs }: BmcSession): Promise<boolean> {
+    const [row] = await this.connections.rows<{ held: boolean }>({
+      name: 'slot held for',
+      text: `WITH slot AS (SELECT 1 FROM slots WHERE grp = $1 AND id = $2 AND token = $3 AND until > clock_timestamp()
+            FOR SHARE),
+          kept AS (INSERT INTO bmc_sessions (node_uuid, place, name, grp, slot, token, until)
+            SELECT $4, $5, $6, $1, $2, $3, clock_timestamp() + $7::bigint * interval '1 ms' FROM slot
+            ON CONFLICT (node_uuid, place, name) DO UPDATE SET token = excluded.token, until = excluded.until)
+        SELECT check_slot($1, $2, $3) AND EXISTS (SELECT 1 FROM slot) AS held`,
+      values: [group, id, token, node, place, name, lastsMs],
+    })
+    return row?.held ?? false
+  }
+
+  /** Of slots that were just taken. */
+  async formerSessions(slots: readonly Slot[]): Promise<FormerSession[]> {
+    await this.connections.query({ text: 'DELETE FROM bmc_sessions WHERE until < clock_timestamp()' })
+    return this.connections.rows<FormerSession>({
+      name: 'former sessions',
+      text: `SELECT node_uuid AS node, place, name FROM bmc_sessions AS one
+        JOIN unnest($1::text[], $2::int[], $3::bigint[]) AS held (grp, id, token)
+          ON one.grp = held.grp AND one.slot = held.id AND one.token <> held.token
+        ORDER BY node_uuid, place, name`,
+      values: columnsOf(slots),
+    })
+  }
+
+  async forgetSession({ node, place, name }: FormerSession): Promise<void> {
+    await this.connections.query({
+      name: 'session forget',
+      text: 'DELETE FROM bmc_sessions WHERE node_uuid = $1 AND place = $2 AND name = $3',
+      values: [node, place, name],
+    })
   }
 }

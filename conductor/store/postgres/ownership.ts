@@ -2,11 +2,12 @@
  *  conductor asks and hears of slots. */
 import type { Clock } from '../../../kit/clock.ts'
 import { Fault, isFault } from '../../../kit/fault.ts'
-import { runHolding } from '../../holding.ts'
+import { runHolding, type BmcSession, type Holding } from '../../holding.ts'
 import { DUTIES, type Duty, type NodeHolder, type NodeKey, type NodeOwner, type OwnerListener } from '../owner.ts'
 import { SLOTS, slotOf } from '../slot.ts'
 import { Bells } from './bells.ts'
 import type { Connections } from './connect.ts'
+import { FormerSessions } from './former-sessions.ts'
 import { Members, type Member, type Slot } from './members.ts'
 import { Slots } from './slots.ts'
 
@@ -28,6 +29,7 @@ export class Ownership implements NodeOwner {
   private readonly slots: Slots
   private readonly bells: Bells
   private readonly members: Members
+  private readonly former: FormerSessions
   private readonly group: string
   private readonly listeners: OwnerListener[] = []
 
@@ -35,6 +37,7 @@ export class Ownership implements NodeOwner {
     this.group = me.group
     this.bells = new Bells(connections, clock, me.owner)
     this.members = new Members(connections)
+    this.former = new FormerSessions(new Members(own))
     this.slots = new Slots({
       members: new Members(own),
       clock,
@@ -44,6 +47,7 @@ export class Ownership implements NodeOwner {
         [me.group, SLOTS],
         [DUTY_GROUP, DUTIES.length],
       ]),
+      onTaking: (slots) => this.former.load(slots),
       onTaken: () => this.each((listener) => listener.taken?.()),
       onLeaving: () => this.leave(),
       ring: this.bells.slots,
@@ -84,8 +88,17 @@ export class Ownership implements NodeOwner {
     const slot = this.slotOf(node)
     if (!slot) throw new Fault('store.locked', NOT_OURS)
     const { group, id, token } = slot
-    const parts = { still: () => this.still(slot), check: () => this.check(slot), lost: () => this.slots.lost(slot) }
-    return runHolding({ group, slot: id, token, ...parts }, work)
+    const holding: Holding = {
+      group,
+      slot: id,
+      token,
+      still: () => this.still(slot),
+      check: (session) => this.check(slot, node.uuid, session),
+      former: this.former.of(node.uuid),
+      closed: (session) => this.former.closed(node.uuid, session),
+      lost: () => this.slots.lost(slot),
+    }
+    return runHolding(holding, work)
   }
 
   holderOf = ({ uuid, conductorGroup = '' }: NodeKey): NodeHolder => {
@@ -106,8 +119,9 @@ export class Ownership implements NodeOwner {
   }
 
   /** The server's word, in the same breath as the command: no clock here tells that the whole machine was stopped. */
-  private async check(slot: Slot): Promise<void> {
-    const isHeld = await this.members.isHeld(slot).catch((error: unknown) => {
+  private async check(slot: Slot, node: string, session: BmcSession | undefined): Promise<void> {
+    const asked = session ? this.members.isHeldFor(slot, node, session) : this.members.isHeld(slot)
+    const isHeld = await asked.catch((error: unknown) => {
       if (isFault(error, 'store.locked')) this.slots.lost(slot)
       throw new Fault('store.locked', NOT_OURS, { cause: error })
     })

@@ -265,8 +265,24 @@ BEGIN
   RETURN true;
 END $$;`
 
+const BMC_SESSIONS = `
+-- In which session with a BMC a command is sent, before it is: whoever takes the node over ends that session first.
+CREATE TABLE bmc_sessions (
+  node_uuid ${TEXT} NOT NULL,
+  place text NOT NULL,
+  name text NOT NULL,
+  grp ${TEXT} NOT NULL,
+  slot smallint NOT NULL,
+  token bigint NOT NULL,
+  until timestamptz NOT NULL,
+  PRIMARY KEY (node_uuid, place, name)
+);
+CREATE INDEX bmc_sessions_by_slot ON bmc_sessions (grp, slot);
+CREATE INDEX bmc_sessions_by_end ON bmc_sessions (until);`
+
 export const STEPS: readonly Step[] = [
   { oldest: 1, sql: [NODES, PORTS, OBJECTS, SMALL, EVENTS, LEASES].join('\n') },
   { oldest: 1, sql: VIFS },
   { oldest: 1, sql: SLOTS },
+  { oldest: 1, sql: BMC_SESSIONS },
 ]

@@ -1,23 +1,35 @@
 /** Which of the servers of a database is asked: the one that takes changes, and never one that was the primary before
- *  another one that this process has seen. */
+ *  another one that this conductor has seen. */
 import type pg from 'pg'
 import { Fault } from '../../../kit/fault.ts'
+import { Timelines } from './timeline.ts'
 import type { Endpoint } from './url.ts'
 
 /** The first eight digits of a file of the write-ahead log: raised by each promotion. */
-const ASK = `SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool AS "isReadOnly",
-  CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END AS timeline`
+const ask = (
+  system: string,
+) => `SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool AS "isReadOnly",
+  CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END AS timeline,
+  ${system} AS system`
+const SYSTEM = '(SELECT system_identifier::text FROM pg_control_system())'
+/** Some sites take the right to call that function away from everybody. */
+const REFUSED = '42501'
 const STANDBY = 'the database is a read-only standby: connect to the primary'
-const OLD =
-  'the database server is a former primary: another one was promoted since. Stop it, or make it a standby of the new one'
+
+interface ServerState {
+  readonly isReadOnly: boolean
+  readonly timeline: string | null
+  readonly system: string | null
+}
 
 export class Servers {
   private readonly endpoints: readonly Endpoint[]
   private at = 0
-  private timeline = 0
+  private readonly timelines: Timelines
 
-  constructor(endpoints: readonly Endpoint[]) {
+  constructor(endpoints: readonly Endpoint[], timelines = new Timelines()) {
     this.endpoints = endpoints
+    this.timelines = timelines
   }
 
   get count(): number {
@@ -47,12 +59,13 @@ export class Servers {
   /** Of a connection that was just made. Throws `store.broken` when this server takes no changes that last. Where there
    *  is only one, whoever opens the store says more of it. */
   async prove(client: Pick<pg.ClientBase, 'query'>): Promise<void> {
-    const answer = await client.query<{ isReadOnly: boolean; timeline: string | null }>(ASK)
-    const { isReadOnly, timeline } = answer.rows[0] ?? { isReadOnly: false, timeline: null }
+    const answer = await client.query<ServerState>(ask(SYSTEM)).catch((error: { code?: string }) => {
+      if (error.code !== REFUSED) throw error
+      return client.query<ServerState>(ask('NULL'))
+    })
+    const { isReadOnly, timeline, system } = answer.rows[0] ?? { isReadOnly: false, timeline: null, system: null }
     if (isReadOnly && this.count > 1) throw new Fault('store.broken', STANDBY)
     if (timeline === null) return
-    const number = Number.parseInt(timeline, 16)
-    if (number < this.timeline) throw new Fault('store.broken', OLD)
-    this.timeline = number
+    await this.timelines.take({ system, number: Number.parseInt(timeline, 16) })
   }
 }

@@ -25,6 +25,8 @@ export interface SlotParts {
   readonly me: Member
   /** Slots of each group that this conductor takes part in. */
   readonly groups: ReadonlyMap<string, number>
+  /** Before anything is begun there. Throws: they are taken once more later. */
+  readonly onTaking: (slots: readonly Slot[]) => Promise<void>
   readonly onTaken: (slots: readonly Slot[]) => void
   /** Ends what is under way there. False: it goes on, so the slots are kept for now. */
   readonly onLeaving: (slots: readonly Slot[]) => Promise<boolean>
@@ -157,6 +159,7 @@ export class Slots {
     if (take.length > 0) {
       const sentAtMs = monotonic.now()
       const taken = await members.take(me.owner, group, take)
+      if (taken.length > 0) await this.parts.onTaking(taken)
       for (const slot of taken) this.held.set(keyOf(slot), { ...slot, renewedAtMs: sentAtMs, isLeaving: false })
       if (taken.length > 0) this.parts.onTaken(taken)
     }

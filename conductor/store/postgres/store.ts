@@ -39,6 +39,7 @@ import { Numbering } from './numbering.ts'
 import { PostgresObjects } from './objects.ts'
 import { Ownership } from './ownership.ts'
 import { PostgresPorts } from './ports.ts'
+import { Timelines } from './timeline.ts'
 
 export interface PostgresParts {
   readonly clock: Clock
@@ -47,6 +48,8 @@ export interface PostgresParts {
   readonly seal: Seal
   /** Who works on the nodes: the same for each start on one data directory, which a lock keeps for one process. */
   readonly conductor: string
+  /** Where it is kept which server was the last primary; absent: nowhere. */
+  readonly timelineFile?: string
   /** How this conductor shares the nodes with others; absent: with nobody. */
   readonly shared?: { readonly hostname: string; readonly group: string } | undefined
 }
@@ -58,7 +61,8 @@ const OWN_CONNECTIONS = 2
  *  `store.migrated` when its records are elsewhere, `secret.key` when the key is not the one that its secrets were
  *  sealed with. */
 export async function openPostgres(options: PostgresOptions, parts: PostgresParts): Promise<PostgresStore> {
-  const servers = serversOf(options.url)
+  const { timelineFile } = parts
+  const servers = serversOf(options.url, timelineFile === undefined ? undefined : await Timelines.open(timelineFile))
   const connections = new Connections(options, servers)
   const own = new Connections({ ...options, connections: OWN_CONNECTIONS }, servers)
   const { clock, monotonic, conductor: owner, shared } = parts

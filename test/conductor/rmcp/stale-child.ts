@@ -1,15 +1,12 @@
 /** A conductor's acts on BMCs, and nothing else of it: as many lanes as there are BMCs, each on a node of its own, one
  *  act after the other, for as long as the slots of the database are its own. Tells each act that was refused. */
 import type { BootChoice } from '../../../conductor/bmc/controller.ts'
-import { NativeIpmi } from '../../../conductor/bmc/native-ipmi.ts'
-import { PollLanes } from '../../../conductor/bmc/poll-lanes.ts'
-import { CipherSuites } from '../../../conductor/bmc/suites.ts'
 import { mayAct, runHolding } from '../../../conductor/holding.ts'
 import { openPostgres } from '../../../conductor/store/postgres/store.ts'
 import { monotonicClock, systemClock } from '../../../kit/clock.ts'
 import { isFault } from '../../../kit/fault.ts'
-import { systemRandom } from '../../../kit/random.ts'
 import { LIMITS, SEAL, uuid } from '../store-conformance/bench.ts'
+import { nativeClient } from './native-client.ts'
 import { SPEED } from './stale-rig.ts'
 
 const [url = '', ports = '', guard = ''] = process.argv.slice(2)
@@ -19,19 +16,12 @@ const store = await openPostgres(
   { url, connections: 4 },
   { ...parts, conductor: 'actor', shared: { hostname: 'actor', group: '' } },
 )
-const native = {
-  clock: systemClock,
-  // The stops of the test are so much shorter than a lease.
-  monotonic: { ...monotonicClock, now: () => monotonicClock.now() * SPEED },
-  random: systemRandom,
-  lanes: new PollLanes(1),
-}
-const suites = new CipherSuites({ clock: systemClock, key: Buffer.alloc(32) })
+// The stops of the test are so much shorter than a lease.
+const monotonic = { ...monotonicClock, now: () => monotonicClock.now() * SPEED }
 const PXE: BootChoice = { device: 'pxe', once: false, efi: true }
 
 async function lane(port: number, n: number): Promise<never> {
-  const info = { address: '127.0.0.1', port, username: 'admin', password: 'secret', privilege: 'ADMINISTRATOR' }
-  const bmc = new NativeIpmi({ ...info, cipherSuite: 17 }, { native, suites, rest: undefined as never })
+  const bmc = nativeClient(port, { monotonic })
   const acts = [
     () => bmc.setPower('off', signal),
     () => bmc.setBootDevice(PXE, signal),
