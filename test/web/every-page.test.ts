@@ -185,6 +185,12 @@ test.concurrent.for(VIEWS)(
     await page.getByRole('combobox').fill('r2')
     await look('palette')
     await page.keyboard.press('Escape')
+    // A console is open once: each view has a server of its own.
+    await page.goto(`${bench.base}/ui/console/r${options.dark ? 1 : 2}-u0${options.width === 390 ? 1 : 2}`)
+    await page.getByText('You have it.').waitFor()
+    await page.keyboard.type('uname -a')
+    await page.locator('.xterm-rows').getByText('uname -a').waitFor()
+    await look('console')
     expect(said).toEqual([])
     await page.context().close()
   },
