@@ -93,6 +93,13 @@ function toolCommands(program: Command): void {
       .option('--agent-config <file>', 'of the agent', '/etc/rackward/agent.yaml'),
   ).action(async (options) => (await import('./doctor.ts')).doctor(options))
   program
+    .command('fence-agent')
+    .argument('[options...]')
+    .allowUnknownOption()
+    .helpOption(false)
+    .description('fence_rackward: a fence agent for Pacemaker and others; options as name=value on standard input')
+    .action(async (words: string[]) => (await import('./fence-agent/main.ts')).runFenceAgent(words))
+  program
     .command('backup')
     .requiredOption('--out <dir>', 'a directory that is not there yet')
     .option('--config <file>', 'of the conductor', '/etc/rackward/conductor.yaml')

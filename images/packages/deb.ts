@@ -14,6 +14,7 @@ import {
   CONDUCTOR_POSTINST,
   postrm,
   prerm,
+  FENCE_WRAPPER,
   WRAPPER,
 } from './scripts.ts'
 import { copyTree, readManifest } from './tree.ts'
@@ -45,6 +46,7 @@ const plans = (version: string, completion: string): readonly Plan[] => [
     depends: 'libc6 (>= 2.28), libstdc++6',
     files: [
       { path: 'usr/bin/rackward', text: WRAPPER, mode: 0o755 },
+      { path: 'usr/sbin/fence_rackward', text: FENCE_WRAPPER, mode: 0o755 },
       { path: 'usr/share/bash-completion/completions/rackward', text: completion },
     ],
     scripts: {},

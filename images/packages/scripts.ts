@@ -27,6 +27,11 @@ export const WRAPPER = `#!/bin/sh
 exec /usr/lib/rackward/bin/node /usr/lib/rackward/dist/bundle/main.js "$@"
 `
 
+/** Where fencers look for agents. */
+export const FENCE_WRAPPER = `#!/bin/sh
+exec /usr/bin/rackward fence-agent "$@"
+`
+
 /** Enables at the first installation, leaves an administrator's choice alone afterwards, and (re)starts. */
 const startUnit = (unit: string) => `
   deb-systemd-helper unmask ${unit} >/dev/null || true

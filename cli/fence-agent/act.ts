@@ -1,0 +1,148 @@
+/** What the fence agent does: on, off and status of a node by its conductor. The power of a host of the mesh is the
+ *  mesh's: `off` waits for the proof that the mesh has of its death, and asks for nothing. */
+import { isInIncident } from '../../conductor/mesh/host-states.ts'
+import { until, type Clock } from '../../kit/clock.ts'
+import { CliError } from '../error.ts'
+import type { Api } from '../server.ts'
+import type { FenceAction } from './options.ts'
+
+export interface Fencing {
+  readonly api: Api
+  readonly clock: Clock
+  readonly plug: string
+  readonly timeoutMs: number
+}
+
+interface MeshMember {
+  readonly name: string
+  readonly node: string | null
+}
+interface NodePower {
+  readonly uuid: string
+  readonly name: string | null
+  readonly power_state: string | null
+  readonly target_power_state: string | null
+}
+
+/** Exit statuses of fence agents. */
+export const FENCED = 0
+export const IS_OFF = 2
+const POLL_MS = 500
+/** States of an incident that a proof stands behind: the host is off, and stays so until it is let back in. */
+const PROVEN: ReadonlySet<string> = new Set(['fenced', 'evacuating', 'evacuated'])
+const enc = encodeURIComponent
+
+export async function fence(action: FenceAction, fencing: Fencing): Promise<number> {
+  const node = await nodeOf(fencing)
+  const member = await memberOf(fencing, node)
+  if (action === 'status') {
+    if (member && (await proofOf(fencing, member)) === undefined) return IS_OFF
+    const state = await powerOf(fencing, mustBe(node, fencing))
+    if (state !== 'power on' && state !== 'power off')
+      throw new CliError('failed', `the power of ${fencing.plug} is not known: its BMC has not answered`)
+    return state === 'power on' ? FENCED : IS_OFF
+  }
+  if (action === 'on') {
+    if (member) await mustBeFree(fencing, member)
+    return power(fencing, mustBe(node, fencing), 'power on')
+  }
+  // The way back is the mesh's, too: a reboot of its host is over with the proof.
+  if (member) return awaitProof(fencing, member)
+  const known = mustBe(node, fencing)
+  await power(fencing, known, 'power off')
+  return action === 'off' ? FENCED : power(fencing, known, 'power on')
+}
+
+/** Nodes by name and UUID, as fencers match them with theirs. */
+export async function list({ api }: Pick<Fencing, 'api'>): Promise<string> {
+  let text = ''
+  for (let path: string | undefined = '/v1/nodes?fields=uuid,name&limit=1000'; path !== undefined;) {
+    const page = (await api.ask('GET', path)) as { nodes: { uuid: string; name: string | null }[]; next?: string }
+    for (const { uuid, name } of page.nodes) text += `${name ?? uuid},${uuid}\n`
+    path = page.nodes.length > 0 ? page.next?.replace(/^https?:\/\/[^/]+.*?(?=\/v1\/)/, '') : undefined
+  }
+  return text
+}
+
+/** Undefined: there is none of that name; it may be a host whose node has another. */
+async function nodeOf({ api, plug }: Fencing): Promise<NodePower | undefined> {
+  try {
+    return (await api.ask('GET', `/v1/nodes/${enc(plug)}?fields=uuid,name,power_state,target_power_state`)) as NodePower
+  } catch (error) {
+    if (error instanceof CliError && error.kind === 'missing') return undefined
+    throw error
+  }
+}
+
+/** The host of the mesh that this is. What cannot be looked up is not taken for none: it throws. */
+async function memberOf({ api, plug }: Fencing, node: NodePower | undefined): Promise<string | undefined> {
+  let hosts: readonly MeshMember[]
+  try {
+    ;({ hosts } = (await api.ask('GET', '/rackward/v1/mesh')) as { hosts: readonly MeshMember[] })
+  } catch (error) {
+    // This conductor knows no mesh.
+    if (error instanceof CliError && error.kind === 'missing') return undefined
+    throw error
+  }
+  const isIt = ({ name, node: of }: MeshMember) =>
+    name === plug || (node !== undefined && (of === null ? name === node.name : of === node.uuid || of === node.name))
+  return hosts.find(isIt)?.name
+}
+
+function mustBe(node: NodePower | undefined, { plug }: Fencing): NodePower {
+  if (!node) throw new CliError('missing', `${plug}: the conductor has no such node`)
+  return node
+}
+
+/** Why the host is not proven dead; undefined: it is. */
+async function proofOf({ api }: Fencing, host: string): Promise<string | undefined> {
+  const {
+    state,
+    verdict_message: says,
+    incident_record: incident,
+  } = (await api.ask('GET', `/rackward/v1/mesh/hosts/${enc(host)}/explain`)) as {
+    state: string
+    verdict_message?: string
+    incident_record: { state: string; proof: unknown } | null
+  }
+  if (incident && incident.proof !== null && PROVEN.has(incident.state)) return undefined
+  return `the mesh takes it for ${state}${says === undefined ? '' : ` (${says})`}`
+}
+
+async function awaitProof(fencing: Fencing, host: string): Promise<number> {
+  let why: string | undefined
+  const proven = async () => (why = await proofOf(fencing, host)) === undefined
+  const { clock, timeoutMs } = fencing
+  await until(proven, { what: host, timeoutMs, everyMs: POLL_MS, clock }).catch((error: unknown) => {
+    if (error instanceof CliError) throw error
+    throw new CliError(
+      'refused',
+      `${host} is a host of the mesh, which has not proven it dead within ${timeoutMs / 1000} s: ${why}; a person can fence it: rackward mesh fence ${host} --confirm ${host}`,
+    )
+  })
+  return FENCED
+}
+
+/** A host that is fenced is switched on when its instances have been moved. */
+async function mustBeFree({ api }: Fencing, host: string): Promise<void> {
+  const { state } = (await api.ask('GET', `/rackward/v1/mesh/hosts/${enc(host)}/explain`)) as { state: string }
+  if (isInIncident(state))
+    throw new CliError('refused', `${host} is a host of the mesh, which is "${state}": wait until it is evacuated`)
+}
+
+const powerOf = async ({ api }: Fencing, { uuid }: NodePower): Promise<string | null> =>
+  ((await api.ask('GET', `/v1/nodes/${enc(uuid)}/states`)) as NodePower).power_state
+
+/** Asks for it, and waits until the BMC has said so. */
+async function power(fencing: Fencing, { uuid }: NodePower, target: 'power on' | 'power off'): Promise<number> {
+  const { api, clock, timeoutMs } = fencing
+  await api.ask('PUT', `/v1/nodes/${enc(uuid)}/states/power`, { target })
+  const isDone = async () => {
+    const states = (await api.ask('GET', `/v1/nodes/${enc(uuid)}/states`)) as NodePower
+    return states.power_state === target && states.target_power_state === null
+  }
+  await until(isDone, { what: `${uuid}: ${target}`, timeoutMs, everyMs: POLL_MS, clock }).catch((error: unknown) => {
+    throw error instanceof CliError ? error : new CliError('late', (error as Error).message)
+  })
+  return FENCED
+}
