@@ -1,5 +1,5 @@
-/** Options of the fence agent: `name=value` lines on standard input, as fencers send them, or words on the command line.
- *  A password is never an argument: it comes from standard input, from a file, or from a program. Pure. */
+/** Options of the fence agent: `name=value` lines on standard input, as fencers send them, or words on the command
+ *  line. A password is never an argument: it comes from standard input, from a file, or from a program. Pure. */
 import { CliError } from '../error.ts'
 
 export const ACTIONS = ['on', 'off', 'reboot', 'status', 'monitor', 'list', 'metadata', 'validate-all'] as const
