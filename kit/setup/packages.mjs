@@ -106,6 +106,9 @@ const POSTGRES = ['postgresql', 'the second store, as a server of its own for th
 
 const PEERS = [
   ['docker-registry', 'an OCI registry that images are pulled from'],
+  ['ignition', 'ignition-validate, which judges user data of config drives'],
+  ['genisoimage', 'config drives'],
+  ['xorriso', 'reading them'],
   ['tftp-hpa', 'an independent TFTP client in the protocol tests'],
   ['python3-ironicclient', 'the baremetal command line, which must work unchanged'],
   ['python3-openstacksdk', 'the same for openstacksdk'],
