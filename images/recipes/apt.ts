@@ -46,6 +46,8 @@ export async function debootstrap(opts: {
   architecture?: 'amd64' | 'arm64'
   target: string
   hooks?: readonly string[]
+  /** Run before anything is unpacked, with the tree as $1. */
+  setupHooks?: readonly string[]
   /** One-line apt sources; otherwise the machine's own for this suite. */
   sources?: readonly string[]
   say: (line: string) => void
@@ -67,6 +69,7 @@ export async function debootstrap(opts: {
       '--dpkgopt=path-exclude=/usr/share/man/*',
       '--dpkgopt=path-exclude=/usr/share/locale/*',
       '--skip=check/empty',
+      ...(opts.setupHooks ?? []).map((hook) => `--setup-hook=${hook}`),
       ...(opts.hooks ?? []).map((hook) => `--customize-hook=${hook}`),
       opts.suite,
       opts.target,

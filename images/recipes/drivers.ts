@@ -2,9 +2,8 @@
  *  calls. */
 import type { Architecture } from '../../kit/architecture.ts'
 
-/** Kernel modules by name; their dependencies come along. */
-const MODULES = [
-  // Network: Intel, Broadcom, NVIDIA/Mellanox, Realtek boards, paravirtual.
+const NETWORK = [
+  // Intel, Broadcom, NVIDIA/Mellanox, Realtek boards, paravirtual.
   'e1000',
   'e1000e',
   'igb',
@@ -24,7 +23,10 @@ const MODULES = [
   // What is made of cards.
   'bonding',
   '8021q',
-  // Storage controllers and disks.
+]
+
+const STORAGE = [
+  // Controllers and disks.
   'ahci',
   'ata_piix',
   'nvme',
@@ -43,6 +45,12 @@ const MODULES = [
   'raid1',
   'raid10',
   'raid456',
+]
+
+/** Kernel modules by name; their dependencies come along. */
+const MODULES = [
+  ...NETWORK,
+  ...STORAGE,
   // Buses and the BMC seen from inside.
   'virtio_pci',
   'xhci_pci',
@@ -73,6 +81,17 @@ const ARM64_MODULES = [
   'ena',
   'ahci_platform',
   'virtio_mmio',
+]
+
+/** With these an arm64 server finds the disk on which the ramdisk wrote, and its root file system. */
+export const ARM64_DISK_MODULES = [
+  'ext4',
+  'crc32c_generic',
+  ...STORAGE.filter((name) => name !== 'ata_piix'),
+  'hisi_sas_v3_hw',
+  'ahci_platform',
+  'virtio_mmio',
+  'virtio_pci',
 ]
 
 /** Debian packages whose files are taken; nothing of them is installed or run. */
