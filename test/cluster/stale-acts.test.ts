@@ -9,7 +9,7 @@ const RIGS = 4
 const TIMEOUT_MS = 90 * 60_000
 let postgres: Postgres
 beforeAll(async () => {
-  postgres = await Postgres.start()
+  postgres = await Postgres.start({ max_connections: '100' })
 }, 60_000)
 afterAll(() => postgres.stop())
 
