@@ -18,6 +18,8 @@ export interface FormerOfNode {
   readonly at: (place: string) => readonly string[]
   /** It is over, or cannot be ended. */
   readonly ended: (place: string, name: string) => void
+  /** The BMC did not say what became of it. */
+  readonly unanswered: (place: string, name: string) => void
 }
 
 export interface Holding {

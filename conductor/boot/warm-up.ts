@@ -30,6 +30,8 @@ const AT_ONCE = 16
 const PER_SECOND = 1000
 /** A loopback interface that is down, or drops packets, is no reason to wait. */
 const PATIENCE_MS = 500
+/** On a slow machine, and where packets get lost, servers wait longer for the warm-up than it saves them. */
+const BUDGET_MS = 10_000
 /** All addresses are of the loopback network. Answers go to the port of relays. */
 const SERVER = '127.198.0.1'
 const RELAY = '127.198.0.2'
@@ -48,11 +50,20 @@ const SUBNET = {
  *  its own, as the real service will: what V8 compiled for the only ones that it ever saw would not hold for those. */
 export async function warmUp(clock: Clock, { clients = CLIENTS, rounds = ROUNDS } = {}): Promise<number> {
   let served = 0
-  for (let round = 0; round < rounds; round += 1) served += await serve(clock, clients, round)
+  const budget = new AbortController()
+  const cancel = clock.after(BUDGET_MS, () => budget.abort())
+  for (let round = 0; round < rounds && !budget.signal.aborted; round += 1)
+    served += await serve({ clock, isOver: () => budget.signal.aborted }, clients, round)
+  cancel()
   return served
 }
 
-async function serve(clock: Clock, clientCount: number, round: number): Promise<number> {
+interface WarmUpTime {
+  readonly clock: Clock
+  readonly isOver: () => boolean
+}
+
+async function serve({ clock, isOver }: WarmUpTime, clientCount: number, round: number): Promise<number> {
   const { dhcp, close } = throwaway(clock, clientCount, round)
   let rack: Socket | undefined
   let served = 0
@@ -67,7 +78,7 @@ async function serve(clock: Clock, clientCount: number, round: number): Promise<
     })
     dhcp.attach(door, { interface: 'lo', localIp: SERVER })
     const ask = asking(rack, door.address().port, clock)
-    for (let from = 0; from < clientCount; from += AT_ONCE) {
+    for (let from = 0; from < clientCount && !isOver(); from += AT_ONCE) {
       const macs = Array.from({ length: Math.min(AT_ONCE, clientCount - from) }, (_, i) => macOf(from + i, round))
       const offers = await ask(macs.map((mac) => packetOf(mac, 1)))
       const acks = await ask(offers.map(({ mac, ip }) => packetOf(mac, 3, ip)))
@@ -93,8 +104,8 @@ function asking(rack: Socket, port: number, clock: Clock) {
   let take: (answer: Given) => void = () => undefined
   rack.on('error', () => undefined)
   rack.on('message', (bytes) => {
-    const { chaddr, yiaddr } = decodePacket(bytes)
-    take({ mac: macToText(chaddr), ip: yiaddr })
+    const answer = answerOf(bytes)
+    if (answer) take(answer)
   })
   return (packets: readonly Buffer[]): Promise<readonly Given[]> =>
     new Promise((resolve) => {
@@ -110,6 +121,16 @@ function asking(rack: Socket, port: number, clock: Clock) {
       if (packets.length === 0) end()
       for (const bytes of packets) rack.send(bytes, port, SERVER)
     })
+}
+
+/** Undefined: it is no answer; any program of this machine can send to the port. */
+function answerOf(bytes: Buffer): Given | undefined {
+  try {
+    const { op, chaddr, yiaddr } = decodePacket(bytes)
+    return op === 2 ? { mac: macToText(chaddr), ip: yiaddr } : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /** DHCP as the boot services have it, with nothing behind it. */

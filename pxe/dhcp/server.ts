@@ -42,17 +42,23 @@ export class DhcpServer {
     { port, isBootPort }: { port: number; isBootPort: boolean },
   ): Promise<void> {
     const socket = await bind(createSocket({ type: 'udp4', reuseAddr: true, lookup: noLookup }), { port })
-    this.attach(socket, at, isBootPort)
+    this.sockets.push(socket)
     makeReceiveRoom(socket)
-    // dgram has no SO_BINDTODEVICE; without it two interfaces would hear each other's broadcasts.
+    // dgram has no SO_BINDTODEVICE; without it two interfaces would hear each other's broadcasts. What comes before is
+    // not listened to: it may be of a network that has a DHCP server of its own.
     const index = Number(await readFile(`/sys/class/net/${at.interface}/ifindex`, 'utf8'))
     setsockopt(socket, SOL_SOCKET, SO_BINDTOIFINDEX, index)
     socket.setBroadcast(true)
+    this.hear(socket, at, isBootPort)
   }
 
   /** Answers what comes on a socket, which is closed with the others. */
-  attach(socket: Socket, at: { interface: string; localIp: string }, isBootPort = false): void {
+  attach(socket: Socket, at: { interface: string; localIp: string }): void {
     this.sockets.push(socket)
+    this.hear(socket, at, false)
+  }
+
+  private hear(socket: Socket, at: { interface: string; localIp: string }, isBootPort: boolean): void {
     socket.on('message', (bytes, from) =>
       this.receive(bytes, socket, {
         localIp: at.localIp,

@@ -9,6 +9,25 @@ test('each made-up client gets an address', async () => {
   expect(await warmUp(systemClock, { clients: 100, rounds: 2 })).toBe(200)
 })
 
+test('what other programs of the machine send to its port harms nothing', async () => {
+  const other = await bind(createSocket('udp4'), { port: 0, address: '127.0.0.1' })
+  const send = () => other.send(Buffer.from('no packet'), 67, '127.198.0.2')
+  const clock = { ...systemClock, after: (ms: number, then: () => void) => (send(), systemClock.after(ms, then)) }
+  try {
+    expect(await warmUp(clock, { clients: 100, rounds: 2 })).toBe(200)
+  } finally {
+    other.close()
+  }
+})
+
+test('it ends with its time, however many clients are left', async () => {
+  const clock = {
+    ...systemClock,
+    after: (ms: number, then: () => void) => systemClock.after(ms > 1_000 ? 0 : ms, then),
+  }
+  expect(await warmUp(clock, { clients: 2_000, rounds: 3 })).toBeLessThan(6_000)
+})
+
 test('where its port is taken the boot services start without it', async () => {
   const taken = await bind(createSocket('udp4'), { port: 67, address: '127.198.0.2' })
   try {

@@ -91,6 +91,7 @@ test('who has the node next ends the session of the one before: its "off", sent 
         kept.findIndex((one) => one.name === name),
         1,
       ),
+    unanswered: () => undefined,
   }
   let isTaken = false
   const first: Holding = {

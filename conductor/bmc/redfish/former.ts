@@ -1,5 +1,6 @@
 /** Redfish sessions and whoever has a node next: which one a command is sent in, and those that are ended first. */
-import { currentHolding, type BmcSession } from '../../holding.ts'
+import { isFault } from '../../../kit/fault.ts'
+import { currentHolding, mayAct, type BmcSession } from '../../holding.ts'
 import type { RedfishInfo } from './info.ts'
 
 /** A BMC ends a session that nobody uses: most after 30 minutes. */
@@ -18,7 +19,12 @@ export async function endFormer(
 ): Promise<void> {
   const former = currentHolding()?.former
   for (const path of former?.at(placeOf(info)) ?? []) {
-    if (path !== own) await end(path)
+    await mayAct()
+    if (path !== own)
+      await end(path).catch((error: unknown) => {
+        if (!isFault(error, 'store.locked')) former?.unanswered(placeOf(info), path)
+        throw error
+      })
     former?.ended(placeOf(info), path)
   }
 }

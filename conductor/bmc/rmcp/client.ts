@@ -100,8 +100,14 @@ class SessionRun implements IpmiSession {
   async endFormer(): Promise<void> {
     const former = currentHolding()?.former
     for (const name of former?.at(this.place) ?? []) {
-      // 0x87: there is no such session any more. Any other code: this BMC ends no session of others.
-      await this.ask(closeSession(Number(name)))
+      await mayAct()
+      // Our own number: the one that had it before is over. Answers: 0x87: there is no such session any more; any other
+      // code: this BMC ends no session of others.
+      if (Number(name) !== this.machine.number)
+        await this.ask(closeSession(Number(name))).catch((error: unknown) => {
+          if (!isFault(error, 'store.locked')) former?.unanswered(this.place, name)
+          throw error
+        })
       former?.ended(this.place, name)
     }
   }

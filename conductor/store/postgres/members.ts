@@ -35,6 +35,10 @@ export interface FormerSession {
   readonly node: string
   readonly place: string
   readonly name: string
+  /** Of the slot, when a command was sent in it. */
+  readonly token: number
+  /** Until it is over by itself. */
+  readonly leftMs: number
 }
 
 /** How long after the end of its last lease a conductor that shares with nobody is waited for. */
@@ -169,9 +173,12 @@ export class Members {
       name: 'slot held for',
       text: `WITH slot AS (SELECT 1 FROM slots WHERE grp = $1 AND id = $2 AND token = $3 AND until > clock_timestamp()
             FOR SHARE),
+          gone AS (DELETE FROM bmc_sessions WHERE ctid IN (SELECT ctid FROM bmc_sessions WHERE node_uuid = $4
+            AND until < clock_timestamp() AND (place, name) <> ($5, $6) FOR UPDATE SKIP LOCKED)),
           kept AS (INSERT INTO bmc_sessions (node_uuid, place, name, grp, slot, token, until)
             SELECT $4, $5, $6, $1, $2, $3, clock_timestamp() + $7::bigint * interval '1 ms' FROM slot
-            ON CONFLICT (node_uuid, place, name) DO UPDATE SET token = excluded.token, until = excluded.until)
+            ON CONFLICT (node_uuid, place, name) DO UPDATE
+              SET grp = excluded.grp, slot = excluded.slot, token = excluded.token, until = excluded.until)
         SELECT check_slot($1, $2, $3) AND EXISTS (SELECT 1 FROM slot) AS held`,
       values: [group, id, token, node, place, name, lastsMs],
     })
@@ -183,19 +190,22 @@ export class Members {
     await this.connections.query({ text: 'DELETE FROM bmc_sessions WHERE until < clock_timestamp()' })
     return this.connections.rows<FormerSession>({
       name: 'former sessions',
-      text: `SELECT node_uuid AS node, place, name FROM bmc_sessions AS one
+      text: `SELECT node_uuid AS node, place, name, one.token,
+          (extract(epoch FROM until - clock_timestamp()) * 1000)::float8 AS "leftMs"
+        FROM bmc_sessions AS one
         JOIN unnest($1::text[], $2::int[], $3::bigint[]) AS held (grp, id, token)
-          ON one.grp = held.grp AND one.slot = held.id AND one.token <> held.token
+          ON one.grp = held.grp AND one.slot = held.id AND one.token < held.token
         ORDER BY node_uuid, place, name`,
       values: columnsOf(slots),
     })
   }
 
-  async forgetSession({ node, place, name }: FormerSession): Promise<void> {
+  /** Not the one of the same name that the BMC gave to somebody later. */
+  async forgetSession({ node, place, name, token }: Omit<FormerSession, 'leftMs'>): Promise<void> {
     await this.connections.query({
       name: 'session forget',
-      text: 'DELETE FROM bmc_sessions WHERE node_uuid = $1 AND place = $2 AND name = $3',
-      values: [node, place, name],
+      text: 'DELETE FROM bmc_sessions WHERE node_uuid = $1 AND place = $2 AND name = $3 AND token = $4',
+      values: [node, place, name, token],
     })
   }
 }

@@ -37,7 +37,7 @@ export class Ownership implements NodeOwner {
     this.group = me.group
     this.bells = new Bells(connections, clock, me.owner)
     this.members = new Members(connections)
-    this.former = new FormerSessions(new Members(own))
+    this.former = new FormerSessions(new Members(own), monotonic)
     this.slots = new Slots({
       members: new Members(own),
       clock,
@@ -95,7 +95,7 @@ export class Ownership implements NodeOwner {
       still: () => this.still(slot),
       check: (session) => this.check(slot, node.uuid, session),
       former: this.former.of(node.uuid),
-      closed: (session) => this.former.closed(node.uuid, session),
+      closed: (session) => this.former.closed(node.uuid, token, session),
       lost: () => this.slots.lost(slot),
     }
     return runHolding(holding, work)

@@ -2,6 +2,8 @@
  *  its session first, and what it sends when it wakes up does nothing. With a real BMC's table of sessions. */
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { runHolding, type BmcSession, type Holding } from '../../../conductor/holding.ts'
+import { FormerSessions } from '../../../conductor/store/postgres/former-sessions.ts'
+import { systemClock } from '../../../kit/clock.ts'
 import { Fault } from '../../../kit/fault.ts'
 import { RmcpBmc } from '../../fake/rmcp-bmc.ts'
 import { nativeClient } from './native-client.ts'
@@ -38,7 +40,7 @@ function database() {
   const next = (): Holding => {
     isTaken = true
     const at = (place: string) => kept.filter((one) => one.place === place).map(({ name }) => name)
-    const former = { at, ended: (_: string, name: string) => drop(name) }
+    const former = { at, ended: (_: string, name: string) => drop(name), unanswered: () => undefined }
     return { ...slot, token: 2, still: () => undefined, check: async () => undefined, former }
   }
   return { kept, first, next }
@@ -71,3 +73,43 @@ test('a session that was ended as usual is told to nobody', async () => {
   await runHolding(records.first(frozen), () => client().setPower('off', signal))
   expect([seen, records.kept, bmc.sessions.size]).toEqual([1, [], 0])
 })
+
+/** With what the product keeps of them in memory, and a clock that the test sets. */
+async function taken(names: readonly string[], leftMs = 60_000) {
+  const place = `ipmi:127.0.0.1:${bmc.address.port}`
+  const forgotten: string[] = []
+  const monotonic = { ...systemClock, ms: 0, now: () => monotonic.ms }
+  const members = {
+    formerSessions: async () => names.map((name) => ({ node: 'n', place, name, token: 1, leftMs })),
+    forgetSession: async ({ name }: { name: string }) => void forgotten.push(name),
+  }
+  const former = new FormerSessions(members, monotonic)
+  await former.load([])
+  const rest = { still: () => undefined, check: async () => undefined, lost: () => undefined }
+  const holding: Holding = { group: '', slot: 1, token: 2, ...rest, former: former.of('n') }
+  const power = () => runHolding(holding, () => client().power(signal))
+  return { power, forgotten, monotonic, at: () => former.of('n').at(place) }
+}
+const closed = () => bmc.heard.filter(({ command }) => command === 0x3c).map(({ data }) => data[0])
+
+test('a number is not ended when its time is over: the BMC may have given it to somebody else', async () => {
+  const { power, monotonic, at } = await taken(['77'], 60_000)
+  monotonic.ms = 59_999
+  expect(at()).toEqual(['77'])
+  monotonic.ms = 60_000
+  expect([at(), await power()]).toEqual([[], 'on'])
+  expect(closed()).not.toContain(77)
+})
+
+test('a number that the BMC gave to us now is not ended', async () => {
+  const { power, forgotten } = await taken(['1'])
+  expect(await power()).toBe('on')
+  expect([forgotten, closed()]).toEqual([['1'], [1]])
+})
+
+test('a BMC that never answers to the end of another session keeps nobody from working', async () => {
+  const { power, forgotten } = await taken(['77'])
+  bmc.answers = (bytes) => (closed().at(-1) === 77 && bmc.heard.at(-1)?.command === 0x3c ? [] : [bytes])
+  const tries = [await power().catch(() => 'fails'), await power().catch(() => 'fails'), await power()]
+  expect([tries, forgotten]).toEqual([['fails', 'fails', 'on'], ['77']])
+}, 60_000)

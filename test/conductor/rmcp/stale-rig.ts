@@ -8,7 +8,7 @@ import { Connections } from '../../../conductor/store/postgres/connect.ts'
 import { FormerSessions } from '../../../conductor/store/postgres/former-sessions.ts'
 import { Members, type Slot } from '../../../conductor/store/postgres/members.ts'
 import { slotOf } from '../../../conductor/store/slot.ts'
-import { systemClock, until } from '../../../kit/clock.ts'
+import { monotonicClock, systemClock, until } from '../../../kit/clock.ts'
 import { RmcpBmc } from '../../fake/rmcp-bmc.ts'
 import { ROOT } from '../../lab/root.ts'
 import type { Postgres } from '../postgres.ts'
@@ -84,7 +84,7 @@ class NextOwner {
 
   async take(): Promise<void> {
     const slots = await this.connections.rows<Slot>({ text: TAKE })
-    const former = new FormerSessions(new Members(this.connections))
+    const former = new FormerSessions(new Members(this.connections), monotonicClock)
     await former.load(slots)
     await Promise.all(this.bmcs.map((bmc, n) => this.read(bmc, uuid(n), { slots, former })))
   }
@@ -96,7 +96,7 @@ class NextOwner {
   ): Promise<void> {
     const slot = slots.find(({ id }) => id === slotOf(node))
     if (!slot) throw new Error(`there is no slot of ${node}`)
-    const { at, ended } = former.of(node)
+    const { at, ended, unanswered } = former.of(node)
     const counted = (place: string, name: string) => {
       this.ended += 1
       ended(place, name)
@@ -105,7 +105,7 @@ class NextOwner {
       group: '',
       slot: slot.id,
       token: slot.token,
-      former: { at, ended: counted },
+      former: { at, ended: counted, unanswered },
       still: () => undefined,
       check: async () => undefined,
       lost: () => undefined,
