@@ -205,9 +205,9 @@ export class RedfishClient {
 
   private async send(exchange: Exchange, signal: AbortSignal): Promise<Answer> {
     const withLogin = await this.withLogin(exchange, signal)
-    const end = async (path: string) =>
-      this.wire.exchange(await this.withLogin({ method: 'DELETE', path }, signal), signal)
-    await endFormer(this.info, { own: this.session?.path, end })
+    const ask = async (method: 'GET' | 'DELETE', path: string) =>
+      this.wire.exchange(await this.withLogin({ method, path }, signal), signal)
+    await endFormer(this.info, { own: this.session?.path, ask })
     if (exchange.method !== 'GET') await mayAct(keptSession(this.info, this.session?.path))
     return this.wire.exchange(withLogin, signal)
   }

@@ -20,6 +20,8 @@ export class Sessions {
   private readonly open = new Map<string, Session>()
   private readonly bmc: VirtualBmc
   private opened = 0
+  /** By path: users of sessions that are not ours. */
+  readonly others = new Map<string, string>()
 
   constructor(bmc: VirtualBmc) {
     this.bmc = bmc
@@ -39,7 +41,9 @@ export class Sessions {
     bmc.tree.add(`${SESSIONS}/:id`, {
       get: ({ id }) =>
         this.open.has(`${SESSIONS}/${id}`)
-          ? resource(`${SESSIONS}/${id}`, '#Session.v1_6_0.Session', { UserName: bmc.user })
+          ? resource(`${SESSIONS}/${id}`, '#Session.v1_6_0.Session', {
+              UserName: this.others.get(`${SESSIONS}/${id}`) ?? bmc.user,
+            })
           : undefined,
       delete: ({ path }) => {
         this.open.delete(path)
