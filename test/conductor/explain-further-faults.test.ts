@@ -121,6 +121,13 @@ test('an agent within its usual time, and a jump within its own, have no cause',
   expect(accountOf({ ...JUMPED, past }).causes).toEqual([])
 })
 
+test('times of all that is done in a state do not hide a jump that hangs', () => {
+  const past: Past = { of: 'state', tookMs: Array.from({ length: 9 }, () => 3_600_000) }
+  const { causes } = accountOf({ ...JUMPED, past })
+  expect(causes).toEqual(accountOf(JUMPED).causes)
+  expect(causes).toHaveLength(1)
+})
+
 test('a BMC that is silent while its server boots on is not called dead', () => {
   const { causes } = accountOf({
     steps: [...TO_IPXE, ...Array.from({ length: 190 }, () => ['machine', 'm'] as const)],

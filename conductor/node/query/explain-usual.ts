@@ -32,10 +32,11 @@ export function usualOf({ node, past }: { node: NodeRecord; past: Past }, elapse
   }
 }
 
-/** What is longer than this is unusual; undefined: too few times are known. */
+/** What is longer than this is unusual; undefined: too few times are known, or only those of all that is done in its
+ *  state, which say nothing of this part of it. */
 export function usualHighMs({ past }: { past: Past }): number | undefined {
   const spread = spreadOf(past)
-  return spread && spread.samples >= MIN_SAMPLES ? spread.highMs : undefined
+  return spread && past.of !== 'state' && spread.samples >= MIN_SAMPLES ? spread.highMs : undefined
 }
 
 /** How far the agent is in the phase that it reports; undefined: it reports none, or to another conductor. */
