@@ -78,7 +78,8 @@ export class OciRegistry {
       manifest,
       checksum: blob,
       url: `${session.base}/blobs/${digestText(blob)}`,
-      headers: session.authorization,
+      // An import is shared: it goes on when the first who asked for it does not want it any more.
+      headers: () => session.authorization(AbortSignal.timeout(TIMEOUT_MS)),
       ca: this.options.ca,
     }
   }
@@ -128,11 +129,12 @@ class Session {
   }
 
   /** A fresh one each time: tokens live for minutes, and a download may have to wait for its turn. */
-  authorization = async (): Promise<Headers> => {
+  authorization = async (signal: AbortSignal): Promise<Headers> => {
     const { challenge } = this
     if (!challenge) return {}
     const basic = await this.credentials()
-    if (challenge.scheme === 'bearer') return { authorization: `Bearer ${await this.token(challenge.url, basic)}` }
+    if (challenge.scheme === 'bearer')
+      return { authorization: `Bearer ${await this.token(challenge.url, basic, signal)}` }
     if (basic === undefined) throw this.refused('wants a user and a password')
     return { authorization: `Basic ${basic}` }
   }
@@ -158,8 +160,9 @@ class Session {
 
   private async open(url: string): Promise<Opened> {
     const accept = MANIFEST_TYPES.join(', ')
-    const headers = async () => ({ accept, ...(await this.authorization()) })
-    const opened = await openUrl(url, { ...this.reach(), headers })
+    const { signal } = this.asker
+    const headers = async () => ({ accept, ...(await this.authorization(signal)) })
+    const opened = await openUrl(url, { ...this.reach(signal), headers })
     // What a tag means has no proof but the connection.
     if (url.startsWith('https:') && opened.url.protocol !== 'https:') {
       opened.response.destroy()
@@ -168,8 +171,8 @@ class Session {
     return opened
   }
 
-  private reach() {
-    const { signal, guard } = this.asker
+  private reach(signal: AbortSignal) {
+    const { guard } = this.asker
     return { signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]), guard, ca: this.options.ca }
   }
 
@@ -194,9 +197,9 @@ class Session {
     return url.href
   }
 
-  private async token(url: string, basic: string | undefined): Promise<string> {
+  private async token(url: string, basic: string | undefined, signal: AbortSignal): Promise<string> {
     const headers = { accept: 'application/json', ...(basic === undefined ? {} : { authorization: `Basic ${basic}` }) }
-    const answer = await openUrl(url, { ...this.reach(), headers, noRedirects: true })
+    const answer = await openUrl(url, { ...this.reach(signal), headers, noRedirects: true })
     const { statusCode: status } = answer.response
     if (status !== 200) {
       answer.response.destroy()

@@ -1,5 +1,6 @@
 /** What the fence agent does: on, off and status of a node by its conductor. The power of a host of the mesh is the
- *  mesh's: `off` waits for the proof that the mesh has of its death, and asks for nothing. */
+ *  mesh's: `off` waits for the proof that the mesh has of its death while its BMC does not say "on", and asks for
+ *  nothing. */
 import { isInIncident } from '../../conductor/mesh/host-states.ts'
 import { until, type Clock } from '../../kit/clock.ts'
 import { CliError } from '../error.ts'
@@ -22,6 +23,7 @@ interface NodePower {
   readonly name: string | null
   readonly power_state: string | null
   readonly target_power_state: string | null
+  readonly last_error?: string | null
 }
 
 /** Exit statuses of fence agents. */
@@ -33,21 +35,23 @@ const PROVEN: ReadonlySet<string> = new Set(['fenced', 'evacuating', 'evacuated'
 const enc = encodeURIComponent
 
 export async function fence(action: FenceAction, fencing: Fencing): Promise<number> {
-  const node = await nodeOf(fencing)
-  const member = await memberOf(fencing, node)
+  const named = await nodeOf(fencing, fencing.plug)
+  const member = await memberOf(fencing, named)
+  // A host may have another name than its node.
+  const node = named ?? (member && (await nodeOf(fencing, member.node ?? member.name)))
   if (action === 'status') {
-    if (member && (await proofOf(fencing, member)) === undefined) return IS_OFF
+    if (member && (await proofOf(fencing, member.name, node)) === undefined) return IS_OFF
     const state = await powerOf(fencing, mustBe(node, fencing))
     if (state !== 'power on' && state !== 'power off')
       throw new CliError('failed', `the power of ${fencing.plug} is not known: its BMC has not answered`)
     return state === 'power on' ? FENCED : IS_OFF
   }
   if (action === 'on') {
-    if (member) await mustBeFree(fencing, member)
+    if (member) await mustBeFree(fencing, member.name)
     return power(fencing, mustBe(node, fencing), 'power on')
   }
   // The way back is the mesh's, too: a reboot of its host is over with the proof.
-  if (member) return awaitProof(fencing, member)
+  if (member) return awaitProof(fencing, member.name, node)
   const known = mustBe(node, fencing)
   await power(fencing, known, 'power off')
   return action === 'off' ? FENCED : power(fencing, known, 'power on')
@@ -65,9 +69,12 @@ export async function list({ api }: Pick<Fencing, 'api'>): Promise<string> {
 }
 
 /** Undefined: there is none of that name; it may be a host whose node has another. */
-async function nodeOf({ api, plug }: Fencing): Promise<NodePower | undefined> {
+async function nodeOf({ api }: Fencing, ident: string): Promise<NodePower | undefined> {
   try {
-    return (await api.ask('GET', `/v1/nodes/${enc(plug)}?fields=uuid,name,power_state,target_power_state`)) as NodePower
+    return (await api.ask(
+      'GET',
+      `/v1/nodes/${enc(ident)}?fields=uuid,name,power_state,target_power_state`,
+    )) as NodePower
   } catch (error) {
     if (error instanceof CliError && error.kind === 'missing') return undefined
     throw error
@@ -75,7 +82,7 @@ async function nodeOf({ api, plug }: Fencing): Promise<NodePower | undefined> {
 }
 
 /** The host of the mesh that this is. What cannot be looked up is not taken for none: it throws. */
-async function memberOf({ api, plug }: Fencing, node: NodePower | undefined): Promise<string | undefined> {
+async function memberOf({ api, plug }: Fencing, node: NodePower | undefined): Promise<MeshMember | undefined> {
   let hosts: readonly MeshMember[]
   try {
     ;({ hosts } = (await api.ask('GET', '/rackward/v1/mesh')) as { hosts: readonly MeshMember[] })
@@ -86,7 +93,7 @@ async function memberOf({ api, plug }: Fencing, node: NodePower | undefined): Pr
   }
   const isIt = ({ name, node: of }: MeshMember) =>
     name === plug || (node !== undefined && (of === null ? name === node.name : of === node.uuid || of === node.name))
-  return hosts.find(isIt)?.name
+  return hosts.find(isIt)
 }
 
 function mustBe(node: NodePower | undefined, { plug }: Fencing): NodePower {
@@ -94,24 +101,28 @@ function mustBe(node: NodePower | undefined, { plug }: Fencing): NodePower {
   return node
 }
 
-/** Why the host is not proven dead; undefined: it is. */
-async function proofOf({ api }: Fencing, host: string): Promise<string | undefined> {
+/** Why the host is not proven dead; undefined: it is. A proof is of the past: a host that was switched on since runs
+ *  again before the mesh lets it back in. */
+async function proofOf(fencing: Fencing, host: string, node: NodePower | undefined): Promise<string | undefined> {
   const {
     state,
     verdict_message: says,
     incident_record: incident,
-  } = (await api.ask('GET', `/rackward/v1/mesh/hosts/${enc(host)}/explain`)) as {
+  } = (await fencing.api.ask('GET', `/rackward/v1/mesh/hosts/${enc(host)}/explain`)) as {
     state: string
     verdict_message?: string
     incident_record: { state: string; proof: unknown } | null
   }
-  if (incident && incident.proof !== null && PROVEN.has(incident.state)) return undefined
-  return `the mesh takes it for ${state}${says === undefined ? '' : ` (${says})`}`
+  if (!incident || incident.proof === null || !PROVEN.has(incident.state))
+    return `the mesh takes it for ${state}${says === undefined ? '' : ` (${says})`}`
+  if (node && (await powerOf(fencing, node)) === 'power on')
+    return `the mesh has fenced it (${state}), but its BMC says that it is on again`
+  return undefined
 }
 
-async function awaitProof(fencing: Fencing, host: string): Promise<number> {
+async function awaitProof(fencing: Fencing, host: string, node: NodePower | undefined): Promise<number> {
   let why: string | undefined
-  const proven = async () => (why = await proofOf(fencing, host)) === undefined
+  const proven = async () => (why = await proofOf(fencing, host, node)) === undefined
   const { clock, timeoutMs } = fencing
   await until(proven, { what: host, timeoutMs, everyMs: POLL_MS, clock }).catch((error: unknown) => {
     if (error instanceof CliError) throw error
@@ -133,13 +144,16 @@ async function mustBeFree({ api }: Fencing, host: string): Promise<void> {
 const powerOf = async ({ api }: Fencing, { uuid }: NodePower): Promise<string | null> =>
   ((await api.ask('GET', `/v1/nodes/${enc(uuid)}/states`)) as NodePower).power_state
 
-/** Asks for it, and waits until the BMC has said so. */
+/** Asks for it, and waits until the BMC has said so. What a request that failed leaves behind is the power as it was
+ *  recorded before: that is no answer of the BMC. */
 async function power(fencing: Fencing, { uuid }: NodePower, target: 'power on' | 'power off'): Promise<number> {
   const { api, clock, timeoutMs } = fencing
   await api.ask('PUT', `/v1/nodes/${enc(uuid)}/states/power`, { target })
   const isDone = async () => {
     const states = (await api.ask('GET', `/v1/nodes/${enc(uuid)}/states`)) as NodePower
-    return states.power_state === target && states.target_power_state === null
+    if (states.target_power_state !== null) return false
+    if (states.last_error) throw new CliError('failed', `${uuid}: ${target}: ${states.last_error}`)
+    return states.power_state === target
   }
   await until(isDone, { what: `${uuid}: ${target}`, timeoutMs, everyMs: POLL_MS, clock }).catch((error: unknown) => {
     throw error instanceof CliError ? error : new CliError('late', (error as Error).message)

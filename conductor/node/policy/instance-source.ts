@@ -113,6 +113,20 @@ export function pullSecretOf(info: InstanceInfo, key = 'instance_info'): string 
   return secret
 }
 
+/** The secret that the owner of a node keeps in driver_info. It is for the registry that stands beside it alone: who
+ *  leases the node chooses the image, and would otherwise choose who gets the secret. */
+export function ownPullSecret(driverInfo: InstanceInfo, host: string): string | undefined {
+  const secret = pullSecretOf(driverInfo, 'driver_info')
+  const { image_pull_registry: registry } = driverInfo
+  if (secret === undefined) return undefined
+  if (typeof registry !== 'string' || registry === '')
+    throw new Fault(
+      'input.missing',
+      'driver_info/image_pull_registry is missing: name the HOST[:PORT] that driver_info/image_pull_secret is for',
+    )
+  return registry.toLowerCase() === host ? secret : undefined
+}
+
 /** What a node with deploy_interface ramdisk boots: `kernel` and `ramdisk` with `ramdisk_kernel_arguments`, or
  *  `boot_iso`. */
 export function ramdiskSource(info: InstanceInfo, rules: SourceRules): RamdiskSource {

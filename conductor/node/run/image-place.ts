@@ -15,7 +15,7 @@ import { isS3, parseS3, type S3 } from '../../../images/s3.ts'
 import type { ImageStore } from '../../../images/store.ts'
 import { Fault } from '../../../kit/fault.ts'
 import { recordedArchitecture } from '../policy/architecture.ts'
-import { glanceId, pullSecretOf, type SourceFile } from '../policy/instance-source.ts'
+import { glanceId, ownPullSecret, pullSecretOf, type SourceFile } from '../policy/instance-source.ts'
 import type { NodeRecord } from '../record.ts'
 
 /** Imports of one process. `allowedPaths` for file URLs, `guard` for the others. */
@@ -83,9 +83,10 @@ export async function ociImage(
   { instanceInfo, driverInfo = {}, properties = {} }: Asker,
   { oci, guard, signal }: Pick<ImageSourceParts, 'oci' | 'guard'> & { readonly signal: AbortSignal },
 ): Promise<ImageFile> {
-  const pullSecret = pullSecretOf(instanceInfo) ?? pullSecretOf(driverInfo, 'driver_info')
+  const reference = parseOci(source)
+  const pullSecret = pullSecretOf(instanceInfo) ?? ownPullSecret(driverInfo, reference.host)
   const architecture = recordedArchitecture({ properties }) ?? undefined
-  const found = await oci.image(parseOci(source), { architecture, pullSecret, guard, signal })
+  const found = await oci.image(reference, { architecture, pullSecret, guard, signal })
   return { source: found.source, checksum: found.checksum, named: found.manifest, place: placeIn(found) }
 }
 
