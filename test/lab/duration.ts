@@ -49,7 +49,7 @@ export const labKey = (kind: Kind): string =>
   ].join(' ')
 
 const PREPARE = 'lab prepare'
-const PREPARE_MINUTES = 8
+const PREPARE_MINUTES = 5
 /** Less is no building, but looking for what was built. */
 const BUILT_SECONDS = 20
 
