@@ -60,10 +60,12 @@ test('the mesh page shows who leads, who armed it and why, each host on each pla
   await page.getByRole('link', { name: 'h4', exact: true }).first().click()
   await page.getByRole('heading', { name: 'h4', level: 1 }).waitFor()
   await page.getByText('C1: its heartbeat is missed by a majority of the arbiters').waitFor()
-  await page
-    .getByText(/heard by 0 of [1-9]/)
-    .first()
-    .waitFor()
+  const heard = page.getByRole('region', { name: 'Observers and planes' })
+  await heard.getByText(/management: heard by 0 of [1-9]/).waitFor()
+  // Each host that should hear it, and what it says of each plane.
+  const h1 = heard.getByRole('row').filter({ has: page.getByRole('link', { name: 'h1', exact: true }) })
+  expect(await h1.getByText('✖ silent').count()).toBeGreaterThan(0)
+  expect(await heard.getByText('● hears it').count()).toBe(0)
   expect(said).toEqual([])
   expect(await page.evaluate('window.pwned')).toBeUndefined()
   await page.context().close()

@@ -4,6 +4,7 @@ import { hostPath, PLANES, type Episode, type HostAccount } from '../mesh-api.ts
 import { Causes, Episodes } from '../parts/causes.tsx'
 import { HostActs } from '../parts/host-acts.tsx'
 import { HostState, PlaneCell } from '../parts/host.tsx'
+import { Observers } from '../parts/observers.tsx'
 import { Freshness } from '../parts/polled.tsx'
 import { usePolled } from '../poll.ts'
 import { incidentAddress, Link, nodePath } from '../router.tsx'
@@ -30,30 +31,6 @@ function Conditions({ host }: { readonly host: HostAccount }) {
           </li>
         ))}
       </ol>
-    </section>
-  )
-}
-
-const some = (names: readonly string[]): string =>
-  names.length === 0
-    ? 'nobody'
-    : `${names.slice(0, 12).join(', ')}${names.length > 12 ? ` and ${names.length - 12} more` : ''}`
-
-function Observers({ host }: { readonly host: HostAccount }) {
-  return (
-    <section class="card">
-      <h2>Who hears it, by plane</h2>
-      {!host.observers && <p class="muted">This arbiter does not report it.</p>}
-      <ul class="lines">
-        {host.observers?.map(({ plane, silent, answered, mute }) => (
-          <li key={plane}>
-            <b>{plane}</b>: heard by {answered.length} of {answered.length + silent.length + mute.length}
-            <p class="muted">
-              Hears it: {some(answered)}. Finds it silent: {some(silent)}. Says nothing that counts: {some(mute)}.
-            </p>
-          </li>
-        ))}
-      </ul>
     </section>
   )
 }
