@@ -1,4 +1,5 @@
-/** Who hears a host on which plane, as rows of a table: one for each observer, those that find it silent first. Pure. */
+/** Who hears a host on which plane, as rows of a table: one for each observer, those that find it silent first.
+ *  Pure. */
 import type { HostAccount } from './mesh-api.ts'
 
 export type Hearing = 'hears' | 'silent' | 'mute'
