@@ -34,6 +34,8 @@ export interface ConductorOptions {
   readonly arbiters?: readonly string[]
   /** One of several: a machine of its own beside the rack. */
   readonly machine?: ConductorMachine
+  /** False: servers fetch images from the conductor alone. */
+  readonly swarm?: boolean
   /** Parts of the configuration that a test wants otherwise. */
   readonly provision?: Record<string, number>
 }
@@ -124,7 +126,11 @@ export class RackConductor {
 
 export const configOf = (rack: Rack, options: ConductorOptions) => ({
   data: join(options.machine?.dir ?? rack.dir, 'data'),
-  images: { store: options.imageStore, allowedFilePaths: [rack.dir] },
+  images: {
+    store: options.imageStore,
+    allowedFilePaths: [rack.dir],
+    ...(options.swarm === false ? { swarm: { enabled: false } } : {}),
+  },
   api: {
     listen: [{ address: CONDUCTOR_IP, port: 6385 }],
     socket: join(options.machine?.dir ?? rack.dir, 'api.sock'),

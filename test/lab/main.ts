@@ -158,6 +158,8 @@ async function work(rack: Rack, args: LabArgs, made: Made): Promise<Worked> {
     initrd: made.ramdisk.initrd,
     loaders: made.loaders,
     rescueInitrd: made.ramdisk.rescueInitrd,
+    // Emulated servers share the processors of this machine: what one serves to another takes longer than it saves.
+    swarm: made.accel === 'kvm',
     ...(args.ha ? { arbiters: arbiterUrls } : {}),
     ...(args.boot === 'media' && made.ramdisk.iso ? { iso: made.ramdisk.iso, mediaPort: MEDIA_PORT, dhcp: false } : {}),
   }
