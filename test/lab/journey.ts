@@ -2,6 +2,7 @@
  *  the API would do. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { stripVTControlCharacters } from 'node:util'
 import { until } from '../../kit/clock.ts'
 import { run } from '../../kit/run.ts'
 import type { ApiClient } from './client.ts'
@@ -67,6 +68,7 @@ const FAILED = new Set([
 const STATE_TIMEOUT_MS = 15 * 60_000
 const LOGIN_TIMEOUT_MS = 10 * 60_000
 const POLL_MS = 200
+const LAST_LINES = 60
 
 export const driverInfo = (server: Server): Record<string, string> =>
   server.bmc === 'redfish'
@@ -240,8 +242,18 @@ export async function addressOf(api: ApiClient, node: string, mac: string): Prom
   return address
 }
 
+/** What a server wrote last to its console, without escape sequences. */
+async function lastWords(rack: Rack, name: string): Promise<string> {
+  const server = rack.servers.find((one) => one.name === name)
+  const log = server ? await readFile(join(server.dir, 'console.log'), 'latin1').catch(() => '') : ''
+  return stripVTControlCharacters(log)
+    .split(/[\r\n]+/)
+    .slice(-LAST_LINES)
+    .join('\n')
+}
+
 /** Logs in with the key of the config drive. The host name must be the one that the config drive gave: then it was read
- *  by this system. */
+ *  by this system. Without a login in time, it throws what ssh said last and the end of the console. */
 export async function login(
   rack: Rack,
   address: string,
@@ -263,12 +275,20 @@ export async function login(
     `debian@${address}`,
     'hostname && uname -r && sync',
   ])
-  return until(
-    async () => {
-      const { code, stdout } = await run(argv, { timeoutMs: 30_000 }).catch(() => ({ code: 1, stdout: '' }))
-      const [host = '', kernel = ''] = stdout.trim().split('\n')
-      return code === 0 && host === hostname && { hostname: host, kernel }
-    },
-    { what: `a login at ${address} as ${hostname}`, timeoutMs, everyMs: 500 },
-  )
+  let said = ''
+  try {
+    return await until(
+      async () => {
+        const failed = (error: Error) => ({ code: 1, stdout: '', stderr: error.message })
+        const { code, stdout, stderr } = await run(argv, { timeoutMs: 30_000 }).catch(failed)
+        said = `${stderr}${stdout}`.trim()
+        const [host = '', kernel = ''] = stdout.trim().split('\n')
+        return code === 0 && host === hostname && { hostname: host, kernel }
+      },
+      { what: `a login at ${address} as ${hostname}`, timeoutMs, everyMs: 500 },
+    )
+  } catch (error) {
+    const console = await lastWords(rack, hostname)
+    throw new Error(`${(error as Error).message}\nssh: ${said}\nthe end of its console:\n${console}`, { cause: error })
+  }
 }
