@@ -29,6 +29,7 @@ export default defineConfig({
             'test/vagrant/**',
             'test/mesh/mesh.test.ts',
             'test/mesh/fence-agents.test.ts',
+            'test/mesh/pacemaker.test.ts',
             'test/mesh/libvirt.test.ts',
           ],
           testTimeout: 60_000,
@@ -41,7 +42,9 @@ export default defineConfig({
           sequence: { groupOrder: 2 },
           include: [
             'test/mesh/mesh.test.ts',
-            ...(process.env.RACKWARD_MESH === 'all' ? ['test/mesh/fence-agents.test.ts'] : []),
+            ...(process.env.RACKWARD_MESH === 'all'
+              ? ['test/mesh/fence-agents.test.ts', 'test/mesh/pacemaker.test.ts']
+              : []),
           ],
           fileParallelism: false,
           pool: 'forks',

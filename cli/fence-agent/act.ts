@@ -1,6 +1,6 @@
 /** What the fence agent does: on, off and status of a node by its conductor. The power of a host of the mesh is the
  *  mesh's: `off` waits for the proof that the mesh has of its death while its BMC does not say "on", and asks for
- *  nothing. */
+ *  nothing. What a BMC said before is never an answer: it is asked each time. */
 import { isInIncident } from '../../conductor/mesh/host-states.ts'
 import { until, type Clock } from '../../kit/clock.ts'
 import { CliError } from '../error.ts'
@@ -30,6 +30,8 @@ interface NodePower {
 export const FENCED = 0
 export const IS_OFF = 2
 const POLL_MS = 500
+/** Fencers give a status 20 s. */
+const READ_MS = 10_000
 /** States of an incident that a proof stands behind: the host is off, and stays so until it is let back in. */
 const PROVEN: ReadonlySet<string> = new Set(['fenced', 'evacuating', 'evacuated'])
 const enc = encodeURIComponent
@@ -41,10 +43,7 @@ export async function fence(action: FenceAction, fencing: Fencing): Promise<numb
   const node = named ?? (member && (await nodeOf(fencing, member.node ?? member.name)))
   if (action === 'status') {
     if (member && (await proofOf(fencing, member.name, node)) === undefined) return IS_OFF
-    const state = await powerOf(fencing, mustBe(node, fencing))
-    if (state !== 'power on' && state !== 'power off')
-      throw new CliError('failed', `the power of ${fencing.plug} is not known: its BMC has not answered`)
-    return state === 'power on' ? FENCED : IS_OFF
+    return (await powerNow(fencing, mustBe(node, fencing))) === 'on' ? FENCED : IS_OFF
   }
   if (action === 'on') {
     if (member) await mustBeFree(fencing, member.name)
@@ -102,7 +101,8 @@ function mustBe(node: NodePower | undefined, { plug }: Fencing): NodePower {
 }
 
 /** Why the host is not proven dead; undefined: it is. A proof is of the past: a host that was switched on since runs
- *  again before the mesh lets it back in. */
+ *  again before the mesh lets it back in. What its BMC said before the fence counts for nothing, and a BMC that does not
+ *  answer takes no proof back: the mesh itself does that when it hears the host. */
 async function proofOf(fencing: Fencing, host: string, node: NodePower | undefined): Promise<string | undefined> {
   const {
     state,
@@ -115,8 +115,12 @@ async function proofOf(fencing: Fencing, host: string, node: NodePower | undefin
   }
   if (!incident || incident.proof === null || !PROVEN.has(incident.state))
     return `the mesh takes it for ${state}${says === undefined ? '' : ` (${says})`}`
-  if (node && (await powerOf(fencing, node)) === 'power on')
-    return `the mesh has fenced it (${state}), but its BMC says that it is on again`
+  const isOnAgain = async (known: NodePower) =>
+    (await powerNow(fencing, known).catch((error: unknown) => {
+      if (error instanceof CliError && (error.httpStatus ?? 0) >= 500) return undefined
+      throw error
+    })) === 'on'
+  if (node && (await isOnAgain(node))) return `the mesh has fenced it (${state}), but its BMC says that it is on again`
   return undefined
 }
 
@@ -141,8 +145,18 @@ async function mustBeFree({ api }: Fencing, host: string): Promise<void> {
     throw new CliError('refused', `${host} is a host of the mesh, which is "${state}": wait until it is evacuated`)
 }
 
-const powerOf = async ({ api }: Fencing, { uuid }: NodePower): Promise<string | null> =>
-  ((await api.ask('GET', `/v1/nodes/${enc(uuid)}/states`)) as NodePower).power_state
+/** What the BMC says when it is asked: the power in the record of the node was read some time before. */
+async function powerNow({ api, plug }: Fencing, { uuid }: NodePower): Promise<'on' | 'off'> {
+  const path = `/rackward/v1/nodes/${enc(uuid)}/fence`
+  try {
+    const { power } = (await api.ask('POST', path, { act: 'identify', timeout_ms: READ_MS })) as { power: unknown }
+    if (power === 'on' || power === 'off') return power
+  } catch (error) {
+    if (!(error instanceof CliError) || (error.httpStatus ?? 0) < 500) throw error
+    throw new CliError('failed', `the power of ${plug} is not known: ${error.message}`, error.httpStatus)
+  }
+  throw new CliError('failed', `the power of ${plug} is not known: its BMC says neither on nor off`)
+}
 
 /** Asks for it, and waits until the BMC has said so. What a request that failed leaves behind is the power as it was
  *  recorded before: that is no answer of the BMC. */
