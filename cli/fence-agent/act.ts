@@ -101,8 +101,8 @@ function mustBe(node: NodePower | undefined, { plug }: Fencing): NodePower {
 }
 
 /** Why the host is not proven dead; undefined: it is. A proof is of the past: a host that was switched on since runs
- *  again before the mesh lets it back in. What its BMC said before the fence counts for nothing, and a BMC that does not
- *  answer takes no proof back: the mesh itself does that when it hears the host. */
+ *  again before the mesh lets it back in. What its BMC said before the fence counts for nothing, and a BMC that does
+ *  not answer takes no proof back: the mesh itself does that when it hears the host. */
 async function proofOf(fencing: Fencing, host: string, node: NodePower | undefined): Promise<string | undefined> {
   const {
     state,

@@ -1,5 +1,5 @@
-/** In the network of a test's Pacemaker: a TCP port of loopback that leads to a unix socket, which reaches the conductor
- *  outside. */
+/** In the network of a test's Pacemaker: a TCP port of loopback that leads to a unix socket, which reaches the
+ *  conductor outside. */
 import { connect, createServer } from 'node:net'
 
 const [port, path] = process.argv.slice(2)
