@@ -63,6 +63,11 @@ resize_rootfs: false
 locale: false
 `
 
+/** cloud-init names the cards of network_data as they are called when it looks, and is ordered after nothing that waits
+ *  for their drivers: on a slow machine a card may be missing or still be eth0 by then, and the server has no network
+ *  until its next boot (cloud-init issues 3158 and 4451). */
+const AFTER_CARDS = '[Unit]\nWants=systemd-udev-settle.service\nAfter=systemd-udev-settle.service\n'
+
 /** The directory of GRUB's modules lets an operator's own menu load what it wants. */
 const BIOS_HOOK =
   'mkdir -p "$1/boot/grub" && cp -r "$1/usr/lib/grub/i386-pc" "$1/boot/grub/i386-pc" && rm -f "$1"/boot/grub/i386-pc/*.module "$1"/boot/grub/i386-pc/*.image'
@@ -117,7 +122,16 @@ const NO_EXTRAS: Extras = { packages: [], debs: [], files: [] }
 
 export const debianKey = (architecture: Architecture, extras: Extras = NO_EXTRAS): string =>
   cacheKey([
-    JSON.stringify({ packages: packagesOf(architecture), CLOUD_CFG, HOOKS, BIOS_HOOK, SUITE, SPARE_MIB, layout: 7 }),
+    JSON.stringify({
+      packages: packagesOf(architecture),
+      CLOUD_CFG,
+      AFTER_CARDS,
+      HOOKS,
+      BIOS_HOOK,
+      SUITE,
+      SPARE_MIB,
+      layout: 7,
+    }),
     IMAGE_FIELDS.join(' '),
     architecture,
     grubMenu(ROOT_UUID, architecture),
@@ -182,6 +196,9 @@ export async function buildDebian(opts: {
     await writeFile(join(tree, 'etc/fstab'), `UUID=${ROOT_UUID} / ext4 errors=remount-ro 0 1\n`)
     await mkdir(join(tree, 'etc/cloud/cloud.cfg.d'), { recursive: true })
     await writeFile(join(tree, 'etc/cloud/cloud.cfg.d/90-rackward.cfg'), CLOUD_CFG)
+    const dropIns = join(tree, 'etc/systemd/system/cloud-init-local.service.d')
+    await mkdir(dropIns, { recursive: true })
+    await writeFile(join(dropIns, 'after-cards.conf'), AFTER_CARDS)
     const usedMib = Math.ceil(Number((await runOk(['du', '-sm', tree], { timeoutMs: TIMEOUT_MS })).split('\t')[0]))
     opts.say(`laying out the disk image: ${usedMib} MiB of files`)
     await makeDisk({

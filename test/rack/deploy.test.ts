@@ -10,7 +10,7 @@ import { addressOf, configDrive, driverInfo, login, travel, waitState, type Resu
 import type { Server } from '../lab/server.ts'
 import { newSeen } from '../lab/show.ts'
 import { diskBoots, openPair, type Pair } from './pair.ts'
-import { starts, useDebian, type Bench } from './setup.ts'
+import { onServer, starts, useDebian, type Bench } from './setup.ts'
 
 const GIB = 1024 ** 3
 let pair: Pair
@@ -149,6 +149,20 @@ test('root was grown to the disk, and the config drive stands behind it', async 
   expect(Number(size)).toBeGreaterThan(4.5 * GIB)
   expect(label).toBe('config-2')
   expect(stdout).not.toMatch(/^failed$/m)
+})
+
+test('cloud-init looked for network cards after udev had named all of them', async () => {
+  const { api } = bench.conductor
+  const address = await addressOf(api, (await api.ok('GET', '/v1/nodes/uefi-1')).uuid as string, uefi.mac)
+  const moment = (unit: string, at: string) => `systemctl show --value -p ${at}TimestampMonotonic ${unit}`
+  const said = await onServer(
+    bench.rack,
+    address,
+    `${moment('systemd-udev-settle', 'ActiveEnter')}; ${moment('cloud-init-local', 'InactiveExit')}`,
+  )
+  const [settledUs = 0, begunUs = 0] = said.split('\n').map(Number)
+  expect(settledUs).toBeGreaterThan(0)
+  expect(begunUs).toBeGreaterThanOrEqual(settledUs)
 })
 
 test('the UEFI server has a boot entry of ours', async () => {
