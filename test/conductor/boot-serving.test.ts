@@ -96,8 +96,7 @@ async function makeDoor(launch = true): Promise<HttpDoor> {
     limits: {
       all: 24,
       perAddress: 8,
-      // A reader of a busy machine may have no turn for seconds.
-      idleMs: 5_000,
+      idleMs: 5_000, // A reader of a busy machine may have no turn for seconds.
       sendBytes: 8_000_000,
       onRefused: (which, address) => void told.push(`limit ${which} ${address}`),
     },
