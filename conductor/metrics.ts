@@ -4,6 +4,8 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import type { ImageStore } from '../images/store.ts'
 import { isFault } from '../kit/fault.ts'
 import { bootMetrics, type OnBootTotals } from './boot/metrics.ts'
+import { roomMetrics } from './boot/rooms/metrics.ts'
+import type { Rooms } from './boot/rooms/rooms.ts'
 import type { ImageMoved } from './api/agent-wire.ts'
 import type { EventParts } from './events/parts.ts'
 import { STATES } from './node/workflow/states.ts'
@@ -34,12 +36,19 @@ const REQUEST_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10]
 
 export async function conductorMetrics(
   store: Store,
-  parts: { events: Pick<EventParts, 'hub' | 'queue'>; bootDown: () => boolean | undefined; agents: () => number },
+  parts: {
+    events: Pick<EventParts, 'hub' | 'queue'>
+    bootDown: () => boolean | undefined
+    agents: () => number
+    /** Absent: none are configured. */
+    rooms?: Pick<Rooms, 'states'> | undefined
+  },
 ): Promise<ConductorMetrics> {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry, prefix: 'rackward_' })
   const registers = [registry]
   gauges(store, parts, registers)
+  if (parts.rooms) roomMetrics(registers, parts.rooms)
   const bmcSeconds = new Histogram({
     name: 'rackward_bmc_act_seconds',
     help: 'time of a command to a BMC, its wait in the queue included, by priority and end (ok, or a fault)',

@@ -221,7 +221,11 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
     return portAccounts(ports, await store.portSightings(node.uuid))
   }
 
-  async function account({ powerSync, eventWatch, loaderRule }: RackwardParts, request: ApiRequest, node: NodeRecord) {
+  async function account(
+    { powerSync, eventWatch, loaderRule, bootRooms }: RackwardParts,
+    request: ApiRequest,
+    node: NodeRecord,
+  ) {
     const { sightings } = request.view
     const live = sightings.look(node.uuid)
     // Unknown MACs that asked since this boot began: one of them may be a card of this node.
@@ -255,6 +259,7 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       ports: (await portsFor(request, node)).filter(tellsSomething),
       strangers: macsOf(wanted.filter(({ atMs }) => atMs >= live.bootedAtMs)),
       strangersBefore: macsOf(before),
+      segments: leased ? [] : ((await bootRooms?.segmentsOf(node.uuid)) ?? []),
       othersHeard: leased || live.bootedAtMs === 0 ? 0 : sightings.othersSince(node.uuid, live.bootedAtMs),
     })
   }

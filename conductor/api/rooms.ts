@@ -1,6 +1,6 @@
 /** /rackward/v1/rooms: boot rooms, their certificates, and what is heard of them. */
 import { Fault } from '../../kit/fault.ts'
-import type { Bundle } from '../boot/rooms/records.ts'
+import { certificateEndMs, type Bundle } from '../boot/rooms/records.ts'
 import type { Rooms, RoomNow } from '../boot/rooms/rooms.ts'
 import { mustBeWhole } from './access.ts'
 import { checkInput, z } from './node-input.ts'
@@ -117,14 +117,14 @@ export function roomRoutes({ bootRooms }: RoomRouteParts): DescribedRoute[] {
 }
 
 function viewOf(room: RoomNow): RoomView {
-  const { name, segments, isConnected, heard, heardAtMs, certificates, createdAtMs } = room
+  const { name, segments, isConnected, heard, heardAtMs, createdAtMs } = room
   return {
     name,
     segments: [...segments],
     connected: isConnected,
     address: heard?.address ?? null,
     heard_at: time(heardAtMs),
-    expires_at: time(Math.max(0, ...certificates.map(({ expiresAtMs }) => expiresAtMs))) ?? '',
+    expires_at: time(certificateEndMs(room)) ?? '',
     created_at: time(createdAtMs),
   }
 }

@@ -22,7 +22,7 @@ export async function startMonitoring(context: Context, storage: Storage, boot: 
   const agents = () => sightings.agentsSince(clock.now() - AGENT_PRESENT_MS)
   const metrics = await life.add(
     'metrics',
-    () => conductorMetrics(store, { events, bootDown: boot.isDown, agents }),
+    () => conductorMetrics(store, { events, bootDown: boot.isDown, agents, rooms: boot.rooms?.rooms }),
     (made) => made.stop(),
   )
   boot.link?.onTotals(metrics.onBootTotals)

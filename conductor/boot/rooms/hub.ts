@@ -72,6 +72,11 @@ export class RoomHub implements RoomServices {
     return [...(this.byNode.get(nodeUuid) ?? [])].some((mac) => segments.has(this.byMac.get(mac)?.segment ?? ''))
   }
 
+  /** Names of the segments in which a node has ports. */
+  segmentsOf(nodeUuid: string): string[] {
+    return [...new Set([...(this.byNode.get(nodeUuid) ?? [])].map((mac) => this.byMac.get(mac)?.segment ?? ''))]
+  }
+
   join(listener: RoomListener): () => void {
     this.listeners.add(listener)
     return () => void this.listeners.delete(listener)
@@ -96,9 +101,7 @@ export class RoomHub implements RoomServices {
 
   /** Waits until the rooms that are connected have the orders of this node. Throws `boot.down` when none has. */
   async flush(nodeUuid: string): Promise<void> {
-    const segments = new Set([...(this.byNode.get(nodeUuid) ?? [])].map((mac) => this.byMac.get(mac)?.segment ?? ''))
-    if (segments.size === 0) return
-    for (const segment of segments) {
+    for (const segment of this.segmentsOf(nodeUuid)) {
       const there = [...this.listeners].filter((one) => one.segments.has(segment))
       const took = await Promise.all(there.map((one) => one.flush()))
       if (took.includes(true)) continue

@@ -57,6 +57,10 @@ export function roomOf(object: ObjectRecord): RoomRecord {
   return { ...body.data, name: object.name, uuid: object.uuid, createdAtMs: object.createdAtMs }
 }
 
+/** When its newest certificate expires. */
+export const certificateEndMs = ({ certificates }: Pick<RoomRecord, 'certificates'>): number =>
+  Math.max(0, ...certificates.map(({ expiresAtMs }) => expiresAtMs))
+
 type Objects = Pick<Store['objects'], 'add' | 'put' | 'find' | 'every' | 'remove'>
 
 export class RoomRecords {

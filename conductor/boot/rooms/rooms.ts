@@ -5,6 +5,7 @@ import { Fault } from '../../../kit/fault.ts'
 import type { Log } from '../../../kit/log.ts'
 import type { Random } from '../../../kit/random.ts'
 import type { Config } from '../../config.ts'
+import type { SegmentSeen } from '../../node/query/explain-rooms.ts'
 import { roomKey, type BootToken } from '../token.ts'
 import type { BootEvent } from '../wire.ts'
 import type { RoomHub } from './hub.ts'
@@ -76,6 +77,13 @@ export class Rooms {
   /** Throws `object.missing`. */
   async state(name: string): Promise<RoomNow> {
     return this.stateOf(await this.parts.records.get(name))
+  }
+
+  /** The segments in which a node has ports, with the rooms that are to serve them. */
+  async segmentsOf(nodeUuid: string): Promise<SegmentSeen[]> {
+    const names = this.parts.hub.segmentsOf(nodeUuid)
+    const rooms = names.length === 0 ? [] : await this.states()
+    return names.map((name) => ({ name, rooms: rooms.filter(({ segments }) => segments.includes(name)) }))
   }
 
   /** Throws `input.invalid`, `object.conflict`. */

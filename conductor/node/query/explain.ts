@@ -18,6 +18,7 @@ import type { LoaderVerdict } from '../policy/loader-check.ts'
 import { bootPathOf } from './boot-path.ts'
 import type { PortAccount } from './port-accounts.ts'
 import type { Live } from './sightings.ts'
+import { causesOfRooms, type SegmentSeen } from './explain-rooms.ts'
 import { queueText } from './explain-queue.ts'
 import type { EventsSeen } from '../run/bmc-events/source.ts'
 import type { Past } from '../policy/usual-time.ts'
@@ -48,6 +49,8 @@ export interface Facts {
   /** Other nodes with the same BMC, as far as who asks may know them. */
   readonly sharers: readonly string[]
   readonly ports: readonly PortAccount[]
+  /** Segments of boot rooms in which it has ports; absent for a lessee. */
+  readonly segments?: readonly SegmentSeen[]
 }
 
 const seconds = (ms: number) => Math.round(ms / 100) / 10
@@ -91,6 +94,7 @@ export function explain(facts: Facts): Account {
     })),
     causes: [
       ...causesOfHolder(node, facts.holder),
+      ...causesOfRooms(node, facts.segments ?? []),
       ...sharedBmc(facts),
       ...causesOf({ ...facts, usualMs: usualHighMs(facts), hasPlace: placeOf(facts.live, nowMs) !== undefined }),
       ...causesOfLoader(facts.loader, node.instanceInfo.image_source),

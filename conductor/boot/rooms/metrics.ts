@@ -1,0 +1,30 @@
+/** Boot rooms in the conductor's metrics: whether they are connected, and when their certificates end. Read when they
+ *  are asked for. */
+import { Gauge, type Registry } from 'prom-client'
+import { certificateEndMs } from './records.ts'
+import type { Rooms } from './rooms.ts'
+
+export function roomMetrics(registers: Registry[], rooms: Pick<Rooms, 'states'>): void {
+  new Gauge({
+    name: 'rackward_boot_room_connected',
+    help: '1 for a boot room that is connected to a conductor, otherwise 0',
+    labelNames: ['room'],
+    registers,
+    async collect() {
+      const states = await rooms.states()
+      this.reset()
+      for (const { name, isConnected } of states) this.set({ room: name }, isConnected ? 1 : 0)
+    },
+  })
+  new Gauge({
+    name: 'rackward_boot_room_certificate_expires_timestamp_seconds',
+    help: 'when the newest certificate of a boot room expires, in seconds since 1970',
+    labelNames: ['room'],
+    registers,
+    async collect() {
+      const states = await rooms.states()
+      this.reset()
+      for (const room of states) this.set({ room: room.name }, certificateEndMs(room) / 1000)
+    },
+  })
+}
