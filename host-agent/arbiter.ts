@@ -22,6 +22,7 @@ import type { MemberRecord } from './protocol/records.ts'
 import { driverOf, powerOf } from './start/adapters.ts'
 import { every, type Context } from './start/context.ts'
 import { startCrashDumps, startGossipWatch, startStorageReader } from './start/evidence-feeds.ts'
+import { startRemediation } from './start/remediation.ts'
 import { StoreView } from './start/store-view.ts'
 
 export interface RunningArbiter {
@@ -62,6 +63,7 @@ export async function startArbiter(context: Context, parts: Parts): Promise<Runn
   if (reader) await startStorageReader(context, arbiter, reader)
   await startGossipWatch(context, arbiter, consul)
   await startCrashDumps(context, arbiter, view)
+  await startRemediation(context, arbiter)
 
   const api = config.api?.url ?? null
   const listening = config.api

@@ -82,6 +82,10 @@ const KubernetesDriver = z
     tokenFile: File.optional().describe('File of mode 0600 with a token; read again for each request.'),
     certFile: File.optional().describe('Certificate (PEM) of the client, instead of a token.'),
     keyFile: File.optional().describe('File of mode 0600 with the key of that certificate.'),
+    remediation: z
+      .boolean()
+      .default(false)
+      .describe('Requests of NodeHealthCheck (RackwardRemediation) are answered with what the mesh finds.'),
   })
   .refine(
     ({ tokenFile, certFile, keyFile }) =>

@@ -12,6 +12,7 @@ import { http } from '../../kit/http.ts'
 import { Keystone } from '../adapters/instances/keystone.ts'
 import { freeMemory, LibvirtDriver } from '../adapters/instances/libvirt.ts'
 import { KubernetesDriver } from '../adapters/instances/kubernetes.ts'
+import type { KubernetesAccess } from '../adapters/instances/kubernetes-api.ts'
 import { noDriver } from '../adapters/instances/none.ts'
 import { NovaDriver } from '../adapters/instances/nova.ts'
 import type { Driver } from '../adapters/instances/driver.ts'
@@ -39,20 +40,24 @@ export async function driverOf({ driver }: AgentConfig, parts: { run: Run }): Pr
       )
       return new NovaDriver(keystone, { sharedDisks })
     }
-    case 'kubernetes': {
-      const { server, caFile, certFile, keyFile, tokenFile } = driver
-      const token = async () => (tokenFile === undefined ? undefined : readSecret(tokenFile, 'driver.tokenFile'))
-      // A file that is missing is told at the start, and not when a host has died.
-      await token()
-      const access = {
-        server,
-        ca: caFile === undefined ? undefined : await readFile(caFile, 'utf8'),
-        cert: certFile === undefined ? undefined : await readFile(certFile, 'utf8'),
-        key: keyFile === undefined ? undefined : await readSecret(keyFile, 'driver.keyFile'),
-        token,
-      }
-      return new KubernetesDriver(access, http)
-    }
+    case 'kubernetes':
+      return new KubernetesDriver(await kubernetesAccess(driver), http)
+  }
+}
+
+export type KubernetesConfig = Extract<AgentConfig['driver'], { kind: 'kubernetes' }>
+
+export async function kubernetesAccess(driver: KubernetesConfig): Promise<KubernetesAccess> {
+  const { server, caFile, certFile, keyFile, tokenFile } = driver
+  const token = async () => (tokenFile === undefined ? undefined : readSecret(tokenFile, 'driver.tokenFile'))
+  // A file that is missing is told at the start, and not when a host has died.
+  await token()
+  return {
+    server,
+    ca: caFile === undefined ? undefined : await readFile(caFile, 'utf8'),
+    cert: certFile === undefined ? undefined : await readFile(certFile, 'utf8'),
+    key: keyFile === undefined ? undefined : await readSecret(keyFile, 'driver.keyFile'),
+    token,
   }
 }
 

@@ -10,7 +10,7 @@ type Doc = Record<string, any>
 
 export const TOKEN = 'a-token-of-the-fake'
 export const DRIVER_TOKEN = 'a-token-of-the-driver'
-const KINDS = ['nodes', 'pods', 'configmaps', 'volumeattachments', 'poddisruptionbudgets']
+const KINDS = ['nodes', 'pods', 'configmaps', 'volumeattachments', 'poddisruptionbudgets', 'rackwardremediations']
 const SUBS = ['status', 'eviction', 'binding']
 
 class Refusal extends Error {
@@ -27,7 +27,9 @@ export class FakeKubernetes {
   readonly requests: string[] = []
   /** What the driver used of its rights. */
   readonly used = new Set<string>()
-  readonly rights = rightsOfRole()
+  readonly rights: Set<string>
+  /** A collection that the server does not have. */
+  lacks = ''
   /** Changes an answer on its way to the driver. */
   twist: (path: string, body: Doc) => unknown = (_, body) => body
   minor = '20+'
@@ -38,6 +40,10 @@ export class FakeKubernetes {
   pageSize = Number.POSITIVE_INFINITY
   private version = 1
   private readonly server = createServer((request, response) => void this.serve(request, response))
+
+  constructor(rights = rightsOfRole()) {
+    this.rights = rights
+  }
 
   async start(): Promise<string> {
     await new Promise<void>((resolve) => this.server.listen(0, '127.0.0.1', resolve))
@@ -83,6 +89,7 @@ export class FakeKubernetes {
   private answer({ method, url, body, type }: { method: string; url: URL; body: Doc; type: string }): unknown {
     if (url.pathname === '/version') return { major: '1', minor: this.minor }
     const parts = url.pathname.split('/')
+    if (this.lacks !== '' && parts.includes(this.lacks)) throw new Refusal(404, '404 page not found')
     const sub = SUBS.includes(parts.at(-1) ?? '') ? parts.pop() : undefined
     const path = parts.join('/')
     if (KINDS.includes(parts.at(-1) ?? '')) return method === 'POST' ? this.create(path, body) : this.list(path, url)
@@ -114,10 +121,13 @@ export class FakeKubernetes {
 
   private list(path: string, url: URL): Doc {
     const kind = path.split('/').at(-1) ?? ''
-    const everywhere = kind === 'pods' && path === '/api/v1/pods'
+    const [base, namespaced] = [path.slice(0, -kind.length - 1), kind === 'pods' || kind === 'rackwardremediations']
+    const everywhere = namespaced && !path.includes('/namespaces/')
     const node = /^spec\.nodeName=(.*)$/.exec(url.searchParams.get('fieldSelector') ?? '')?.[1]
     const all = [...this.objects].filter(([key, { spec }]) => {
-      const below = everywhere ? /^\/api\/v1\/namespaces\/[^/]+\/pods\/[^/]+$/.test(key) : key.startsWith(`${path}/`)
+      const below = everywhere
+        ? new RegExp(`^${base}/namespaces/[^/]+/${kind}/[^/]+$`).test(key)
+        : key.startsWith(`${path}/`)
       return below && (node === undefined || spec?.nodeName === node)
     })
     const from = Number(url.searchParams.get('continue') ?? 0)
@@ -134,6 +144,11 @@ export class FakeKubernetes {
     const wanted = body.metadata?.resourceVersion
     if (wanted !== undefined && wanted !== found.metadata.resourceVersion)
       throw new Refusal(409, 'the object has been modified; please apply your changes to the latest version')
+    // Of objects that Kubernetes itself does not know, lists are replaced.
+    if (sub === 'status' && path.startsWith('/apis/remediation.')) {
+      if (!type.startsWith('application/merge-patch+json')) throw new Refusal(415, 'merge is expected')
+      return this.put(path, { ...found, status: merged(found.status, body.status) })
+    }
     if (sub === 'status') {
       if (!type.startsWith('application/strategic-merge-patch+json')) throw new Refusal(415, 'strategic is expected')
       const kept = (found.status.conditions ?? []).filter(

@@ -22,9 +22,9 @@ export function rightOf(method: string, path: string): string {
   return `${verb} ${group === undefined ? '' : `${group}/`}${resource}${sub === undefined ? '' : `/${sub}`}`
 }
 
-/** All that the role allows. */
-export function rightsOfRole(): Set<string> {
-  const docs = parseAllDocuments(readFileSync(FILE, 'utf8')).map(
+/** All that the first role of a manifest allows. */
+export function rightsOfRole(file: URL = FILE): Set<string> {
+  const docs = parseAllDocuments(readFileSync(file, 'utf8')).map(
     (doc) => doc.toJS() as { kind: string; rules?: Rule[] },
   )
   const { rules = [] } = docs.find(({ kind }) => kind === 'ClusterRole') ?? {}

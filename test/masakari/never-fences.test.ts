@@ -1,11 +1,21 @@
-/** No sequence of notifications, of alerts that are posted to hooks, and of requests to act on a host ever brings one
- *  to fencing: on the whole simulated rack, beside faults too; and of the API, on what it asks of the mesh. */
+/** No sequence of notifications, of alerts that are posted to hooks, of requests of Kubernetes to remedy a node, and of
+ *  requests to act on a host ever brings one to fencing: on the whole simulated rack, beside faults too; and of the
+ *  doors themselves, on what they ask of the mesh. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { KubernetesApi } from '../../host-agent/adapters/instances/kubernetes-api.ts'
+import { REMEDIATIONS, RESOURCE } from '../../host-agent/adapters/instances/kubernetes-remediation.ts'
+import { answerRequests } from '../../host-agent/adapters/instances/kubernetes-requests.ts'
 import type { Arbiter } from '../../host-agent/arbiter/loop.ts'
+import { monotonicClock, systemClock, until } from '../../kit/clock.ts'
+import { http } from '../../kit/http.ts'
+import { silentLog } from '../../kit/log.ts'
+import { Cluster, signal } from '../kubernetes/cluster.ts'
+import { DRIVER_TOKEN, FakeKubernetes, TOKEN } from '../kubernetes/fake-api.ts'
+import { rightsOfRole } from '../kubernetes/rbac.ts'
 import { AT, scheduleOf, scheduleWith } from '../sim/faults.ts'
 import type { SimRack } from '../sim/rack.ts'
 import { runSchedule } from '../sim/run.ts'
@@ -64,16 +74,27 @@ test('a death that is real is proven and fenced as fast as without them', () => 
 
 const SECRET = 'a-secret-of-the-hooks'
 const ACTS = ['hint', 'drain', 'maintenance'] as const
+const MANIFEST = new URL('../../docs/examples/kubernetes-remediation.yaml', import.meta.url)
+const kubernetes = new FakeKubernetes(rightsOfRole(MANIFEST))
+let cluster: Cluster
 let bench: Bench
 let dir = ''
+let remedy: () => Promise<void>
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-hooks-'))
   const secretFile = join(dir, 'secret')
   await writeFile(secretFile, SECRET, { mode: 0o600 })
   const hooks = ACTS.map((act) => ({ name: act, act, secretFile, atOnce: 3 }))
   bench = await Bench.start({ hooks, limits: { hooks: { postsPerMinute: 100_000 } } })
+  const server = await kubernetes.start()
+  cluster = new Cluster({ server, ca: undefined, admin: TOKEN, token: DRIVER_TOKEN })
+  const access = { server, ca: undefined, cert: undefined, key: undefined, token: async () => DRIVER_TOKEN }
+  const parts = { api: new KubernetesApi(access, http), core: bench.mesh.core, log: silentLog }
+  const now = { nowMs: () => monotonicClock.now(), wallMs: () => systemClock.now() }
+  remedy = () => answerRequests({ ...parts, ...now }, signal())
 }, 60_000)
 afterAll(async () => {
+  await kubernetes.stop()
   await bench?.stop()
   await rm(dir, { recursive: true })
 })
@@ -120,18 +141,37 @@ const alert = fc.record({
     { minLength: 1, maxLength: 4 },
   ),
 })
+/** A request that NodeHealthCheck makes, gives up, or removes. */
+const request = fc.record({
+  name: fc.oneof(host, fc.constant('h1-x7k2p')),
+  change: fc.constantFrom('make', 'give up', 'remove'),
+  node: fc.option(host, { nil: undefined }),
+})
 const event = fc.oneof(
   notification.map((given) => ({ notification: given })),
   alert.map((given) => ({ alert: given })),
+  request.map((given) => ({ request: given })),
 )
 
+async function change({ name, change: what, node }: Readonly<Record<string, string | undefined>>): Promise<void> {
+  const path = `${REMEDIATIONS}/namespaces/ns/${RESOURCE}`
+  const annotations = {
+    ...(node === undefined ? {} : { 'remediation.medik8s.io/node-name': node }),
+    ...(what === 'give up' ? { 'remediation.medik8s.io/nhc-timed-out': 'now' } : {}),
+  }
+  await cluster.ask('DELETE', `${path}/${name}`)
+  if (what !== 'remove') await cluster.ok('POST', path, { metadata: { name, annotations }, spec: {} })
+  await remedy()
+}
+
 test(
-  'hooks and notifications, in any order: the mesh opens no incident, no BMC gets OFF, and no hold of another goes',
+  'hooks, notifications and requests to remedy nodes, in any order: the mesh opens no incident, no BMC gets OFF, and no hold of another goes',
   { timeout: 60_000 },
   async () => {
     const held = () =>
       bench.api('PUT', '/rackward/v1/mesh/hosts/h3/hold', { kind: 'deploying', reason: 'its image is written' })
     expect((await held()).status).toBe(200)
+    await until(() => bench.mesh.core.quiesced, { what: 'the leader', timeoutMs: 20_000 })
     expect((await bench.api('POST', '/v1/nodes', { driver: 'fake-hardware', name: 'h2' })).status).toBe(201)
     const did = new Set<string>()
     await fc.assert(
@@ -140,6 +180,10 @@ test(
           if ('notification' in one) {
             const { hostname, ...more } = one.notification
             expect([202, 400, 409]).toContain((await bench.notify(hostname, more)).status)
+            continue
+          }
+          if ('request' in one) {
+            await change(one.request)
             continue
           }
           const { hook, alerts } = one.alert
@@ -155,6 +199,9 @@ test(
       { numRuns: 25 },
     )
     // The hooks did something, each of its kind.
+    await change({ name: 'h2', change: 'make' })
+    const asked = await cluster.ok('GET', `${REMEDIATIONS}/namespaces/ns/${RESOURCE}/h2`)
+    expect(asked.status.conditions).toContainEqual(expect.objectContaining({ type: 'Processing', status: 'True' }))
     for (const one of ['hint hinted', 'drain held', 'drain ended', 'maintenance held', 'maintenance ended'])
       expect([...did]).toContain(one)
   },

@@ -5,6 +5,7 @@ import * as z from 'zod/mini'
 import { Fault } from '../../../kit/fault.ts'
 import type { Http, HttpResponse } from '../../../kit/http.ts'
 import { NodeShape, ObjectName, PodShape, Uid, type KubeNode, type Pod } from './kubernetes-objects.ts'
+import { REMEDIATIONS, RemediationShape, RESOURCE, type Remediation } from './kubernetes-remediation.ts'
 
 export interface KubernetesAccess {
   readonly server: string
@@ -132,6 +133,21 @@ export class KubernetesApi {
     }
   }
 
+  /** Of all namespaces. */
+  async remediations(signal: AbortSignal): Promise<Remediation[]> {
+    const missing = 'Kubernetes has no RackwardRemediation: apply docs/examples/kubernetes-remediation.yaml'
+    return this.all(`${REMEDIATIONS}/${RESOURCE}?limit=${PAGE_SIZE}`, RemediationShape, signal, { missing })
+  }
+
+  /** One that was changed or removed since is left for the next round. */
+  async sayOfRemediation({ metadata }: Remediation, conditions: readonly object[], signal: AbortSignal): Promise<void> {
+    const { name, namespace, resourceVersion } = metadata
+    const path = `${REMEDIATIONS}/namespaces/${encodeURIComponent(namespace)}/${RESOURCE}/${encodeURIComponent(name)}/status`
+    const body = { metadata: { resourceVersion }, status: { conditions } }
+    const answer = await this.ask({ method: 'PATCH', path, body, type: MERGE }, signal)
+    this.expect(answer, [200, 404, 409], `the answer to the request to remedy ${name}`)
+  }
+
   /** Asked each time: a server is upgraded while arbiters run. */
   private async version(signal: AbortSignal): Promise<{ major: number; minor: number }> {
     const answer = await this.ask({ method: 'GET', path: '/version' }, signal)
@@ -140,9 +156,14 @@ export class KubernetesApi {
   }
 
   /** All pages. 410: the next page is of a time that the server has forgotten; from the beginning then. */
-  private async all<T extends z.ZodMiniType>(path: string, shape: T, signal: AbortSignal): Promise<z.infer<T>[]> {
+  private async all<T extends z.ZodMiniType>(
+    path: string,
+    shape: T,
+    signal: AbortSignal,
+    says: { readonly missing?: string } = {},
+  ): Promise<z.infer<T>[]> {
     for (let restarts = 0; restarts < MOST_RESTARTS; restarts += 1) {
-      const items = await this.pages(path, shape, signal)
+      const items = await this.pages(path, shape, signal, says)
       if (items) return items
     }
     throw new Fault('driver.failed', `Kubernetes lists ${path.split('?')[0]} too slowly: its pages expire`)
@@ -152,6 +173,7 @@ export class KubernetesApi {
     path: string,
     shape: T,
     signal: AbortSignal,
+    { missing }: { readonly missing?: string },
   ): Promise<z.infer<T>[] | undefined> {
     const items: z.infer<T>[] = []
     const what = path.split('?')[0] ?? path
@@ -159,6 +181,7 @@ export class KubernetesApi {
     for (let page = 0; page < MOST_PAGES; page += 1) {
       const answer = await this.ask({ method: 'GET', path: path + next }, signal)
       if (answer.status === 410) return undefined
+      if (answer.status === 404 && missing !== undefined) throw new Fault('driver.failed', missing)
       const list = parsed(Page, this.expect(answer, [200], what), what)
       for (const item of list.items ?? []) items.push(parsed(shape, item, what))
       if (items.length > MOST_ITEMS) break
