@@ -56,7 +56,7 @@ function joined(first: LocatedMap, second: LocatedMap, path: readonly string[]):
 }
 
 const isShared = (path: readonly string[]): boolean =>
-  (path.length === 1 && ['secrets', 'images', 'profiles', 'racks'].includes(path[0] as string)) ||
+  (path.length === 1 && ['secrets', 'images', 'networks', 'profiles', 'racks'].includes(path[0] as string)) ||
   (path[0] === 'racks' && (path.length === 2 || path[2] === 'units'))
 
 const isSame = (one: Located, other: Located): boolean =>

@@ -4,6 +4,7 @@ import { nearest } from '../../kit/text.ts'
 import { isSecretKey } from '../../conductor/store/secrets.ts'
 import { findAt, plain, placeText, refused, type FilePlace, type Located, type LocatedMap } from './located.ts'
 import { inherited } from './merge.ts'
+import { NetworkError, networkDataOf, type Networks } from './network.ts'
 import { expandRange, fill, MAX_RANGE, type Names } from './ranges.ts'
 import { RackFile, UnitSpec } from './schema.ts'
 
@@ -42,8 +43,21 @@ export function resolve(root: LocatedMap): Rack {
     }
   checkUnique(nodes)
   for (const node of nodes) checkNode(node, file)
-  nodes.sort((a, b) => (a.name < b.name ? -1 : 1))
-  return { site: file.site, file, root, nodes }
+  const networked = nodes.map((node) => withNetwork(node, file.networks ?? {}))
+  networked.sort((a, b) => (a.name < b.name ? -1 : 1))
+  return { site: file.site, file, root, nodes: networked }
+}
+
+/** Its config drive says what the networks of the file mean for it. */
+function withNetwork(node: WantedUnit, networks: Networks): WantedUnit {
+  try {
+    const data = networkDataOf(node.spec, networks)
+    if (!data) return node
+    return { ...node, spec: { ...node.spec, configdrive: { ...node.spec.configdrive, network_data: { ...data } } } }
+  } catch (error) {
+    if (!(error instanceof NetworkError)) throw error
+    throw refused(whereOf(node, error.field), `${node.name}: ${error.field.join('/')}: ${error.message}`)
+  }
 }
 
 const mapOf = (from: Located, key: string): LocatedMap | undefined => {
@@ -127,12 +141,13 @@ function checkUnique(nodes: readonly WantedUnit[]): void {
   const names = new Map<string, WantedUnit>()
   const addresses = new Map<string, WantedUnit>()
   const places = new Map<string, WantedUnit>()
+  const hosts = new Map<string, WantedUnit>()
   const taken = (seen: Map<string, WantedUnit>, key: string, { node, field }: { node: WantedUnit; field: string }) => {
     const before = seen.get(key)
     if (before)
       throw refused(
-        whereOf(node, [field]),
-        `${field}: ${node.name} has ${key}, as ${before.name} at ${placeText(whereOf(before, [field]))}; give each its own`,
+        whereOf(node, field.split('/')),
+        `${field}: ${node.name} has ${key}, as ${before.name} at ${placeText(whereOf(before, field.split('/')))}; give each its own`,
       )
     seen.set(key, node)
   }
@@ -140,6 +155,8 @@ function checkUnique(nodes: readonly WantedUnit[]): void {
     taken(names, node.name, { node, field: 'name' })
     for (const port of node.spec.ports ?? [])
       taken(addresses, typeof port === 'string' ? port : port.address, { node, field: 'ports' })
+    for (const [network, address] of Object.entries(node.spec.network?.addresses ?? {}))
+      taken(hosts, `the address ${address} of ${network}`, { node, field: `network/addresses/${network}` })
     const { u, height = 1 } = node.spec
     if (u !== undefined)
       for (let unit = u; unit < u + height; unit += 1) taken(places, `${node.rack}, unit ${unit}`, { node, field: 'u' })

@@ -1,4 +1,5 @@
 /** What a rack file may say, as schemas: they check it, and make the JSON schema for editors. */
+import { isIP } from 'node:net'
 import { z } from '../../conductor/api/node-input.ts'
 import { INTERFACES } from '../../conductor/node/policy/interfaces.ts'
 import { isImageName } from '../../images/store.ts'
@@ -47,6 +48,35 @@ const Image = z.union([
   }),
 ])
 export type ImageSpec = z.infer<typeof Image>
+
+const isCidr = (text: string): boolean => {
+  const [address = '', prefix = '', ...rest] = text.split('/')
+  const bits = isIP(address) === 4 ? 32 : 128
+  return rest.length === 0 && isIP(address) !== 0 && /^\d{1,3}$/.test(prefix) && Number(prefix) <= bits
+}
+const Ip = z.string().refine((text) => isIP(text) !== 0, 'is no IP address')
+
+const Network = z.strictObject({
+  cidr: z.string().refine(isCidr, 'is no network such as 10.0.0.0/24'),
+  gateway: Ip.optional().describe('The default route of the nodes goes there.'),
+  dns: z.array(Ip).max(10).optional(),
+  vlan: z.number().int().min(1).max(4094).optional().describe('Absent: untagged.'),
+  mtu: z.number().int().min(576).max(9216).optional(),
+})
+export type NetworkSpec = z.infer<typeof Network>
+
+const PortNumber = z.number().int().min(0).max(99)
+const NodeNetwork = z.strictObject({
+  port: PortNumber.optional().describe('The port that carries all of it, counted from 0 (0).'),
+  bond: z
+    .strictObject({
+      mode: z.enum(['802.3ad', 'active-backup', 'balance-xor', 'balance-tlb', 'balance-alb', 'balance-rr']),
+      ports: z.array(PortNumber).min(1).max(16).describe('Counted from 0 in `ports`.'),
+    })
+    .optional()
+    .describe('A bond of ports, instead of one port.'),
+  addresses: z.record(Name, z.string()).describe('The address of the node in each network.'),
+})
 
 const MacText = z
   .string()
@@ -109,6 +139,7 @@ export const NodeSpec = z.strictObject({
       user_data: UserData.optional(),
     })
     .optional(),
+  network: NodeNetwork.optional().describe('Makes configdrive/network_data out of `networks` and `ports`.'),
   inspect: z.boolean().optional().describe('Whether a server that was never inspected is inspected first (true).'),
   want: z.enum(WANTS).optional().describe('The state; absent: it is left as it is.'),
   protect: z.boolean().optional().describe('Nothing that ends something is done to it.'),
@@ -151,6 +182,7 @@ export const RackFile = z.strictObject({
   site: Name,
   secrets: z.record(Name, Secret).optional().describe('Names, and where `rackward` reads each value.'),
   images: z.record(Name, Image).optional(),
+  networks: z.record(Name, Network).optional().describe('Networks of the instances, by name.'),
   // What profiles and units merge into is checked whole, node by node.
   profiles: z.record(Name, Dict).optional(),
   racks: z
