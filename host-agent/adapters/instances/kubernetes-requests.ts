@@ -1,5 +1,5 @@
-/** Looks for requests to remedy a node, asks the mesh about each, and writes what the mesh finds into it. Of the mesh it
- *  uses the hint alone, as anybody's word does who believes that a host is dead. */
+/** Looks for requests to remedy a node, asks the mesh about each, and writes what the mesh finds into it. Of the mesh
+ *  it uses the hint alone, as anybody's word does who believes that a host is dead. */
 import { asFault } from '../../../kit/fault.ts'
 import type { Log } from '../../../kit/log.ts'
 import type { Arbiter } from '../../arbiter/loop.ts'
