@@ -45,6 +45,12 @@ interface KubeAsk {
   readonly type?: string
 }
 
+interface ListAbout {
+  readonly signal: AbortSignal
+  /** What is said where the server has no such collection. */
+  readonly missing?: string
+}
+
 /** An answer with the time on the server's clock. */
 export interface At<T> {
   readonly value: T
@@ -87,7 +93,7 @@ export class KubernetesApi {
     const { node, namespace } = where
     const base = namespace === undefined ? '/api/v1/pods' : `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`
     const selector = node === undefined ? '' : `&fieldSelector=${encodeURIComponent(`spec.nodeName=${node}`)}`
-    const pods = await this.all(`${base}?limit=${PAGE_SIZE}${selector}`, PodShape, signal)
+    const pods = await this.all(`${base}?limit=${PAGE_SIZE}${selector}`, PodShape, { signal })
     // Something in between that drops the selector would name the pods of living nodes.
     if (node !== undefined && pods.some(({ spec }) => spec.nodeName !== node))
       throw new Fault('driver.failed', `Kubernetes listed pods of other nodes as those of ${node}`)
@@ -123,7 +129,7 @@ export class KubernetesApi {
     const { major, minor } = await this.version(signal)
     if (major > 1 || minor >= 26) return
     const base = '/apis/storage.k8s.io/v1/volumeattachments'
-    const all = await this.all(`${base}?limit=${PAGE_SIZE}`, AttachmentShape, signal)
+    const all = await this.all(`${base}?limit=${PAGE_SIZE}`, AttachmentShape, { signal })
     for (const { metadata, spec } of all) {
       if (spec.nodeName !== nodeName || metadata.deletionTimestamp !== undefined) continue
       const body = { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { uid: metadata.uid } }
@@ -136,7 +142,7 @@ export class KubernetesApi {
   /** Of all namespaces. */
   async remediations(signal: AbortSignal): Promise<Remediation[]> {
     const missing = 'Kubernetes has no RackwardRemediation: apply docs/examples/kubernetes-remediation.yaml'
-    return this.all(`${REMEDIATIONS}/${RESOURCE}?limit=${PAGE_SIZE}`, RemediationShape, signal, { missing })
+    return this.all(`${REMEDIATIONS}/${RESOURCE}?limit=${PAGE_SIZE}`, RemediationShape, { signal, missing })
   }
 
   /** One that was changed or removed since is left for the next round. */
@@ -156,14 +162,9 @@ export class KubernetesApi {
   }
 
   /** All pages. 410: the next page is of a time that the server has forgotten; from the beginning then. */
-  private async all<T extends z.ZodMiniType>(
-    path: string,
-    shape: T,
-    signal: AbortSignal,
-    says: { readonly missing?: string } = {},
-  ): Promise<z.infer<T>[]> {
+  private async all<T extends z.ZodMiniType>(path: string, shape: T, about: ListAbout): Promise<z.infer<T>[]> {
     for (let restarts = 0; restarts < MOST_RESTARTS; restarts += 1) {
-      const items = await this.pages(path, shape, signal, says)
+      const items = await this.pages(path, shape, about)
       if (items) return items
     }
     throw new Fault('driver.failed', `Kubernetes lists ${path.split('?')[0]} too slowly: its pages expire`)
@@ -172,8 +173,7 @@ export class KubernetesApi {
   private async pages<T extends z.ZodMiniType>(
     path: string,
     shape: T,
-    signal: AbortSignal,
-    { missing }: { readonly missing?: string },
+    { signal, missing }: ListAbout,
   ): Promise<z.infer<T>[] | undefined> {
     const items: z.infer<T>[] = []
     const what = path.split('?')[0] ?? path
