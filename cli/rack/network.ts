@@ -2,9 +2,8 @@
  *  know it from OpenStack. Pure; what is wrong is told by field. */
 import { BlockList, isIPv4, isIPv6 } from 'node:net'
 import type { NetworkSpec, NodeSpec } from './schema.ts'
-import { portsOf } from './wanted.ts'
 
-type Dict = Readonly<Record<string, unknown>>
+type NetworkPart = Readonly<Record<string, unknown>>
 export type Networks = Readonly<Record<string, NetworkSpec>>
 
 /** What is wrong, with the field of the unit where it stands. */
@@ -19,14 +18,14 @@ export class NetworkError extends Error {
 const BOND = 'bond0'
 
 /** Undefined: the file says nothing of the networks of the node. */
-export function networkDataOf(spec: NodeSpec, networks: Networks): Dict | undefined {
+export function networkDataOf(spec: NodeSpec, networks: Networks): NetworkPart | undefined {
   const { network } = spec
   if (!network) return undefined
   if (spec.configdrive?.network_data)
     throw new NetworkError(['network'], 'configdrive/network_data says it too; remove one of them')
   const { links, base } = linksOf(spec)
   const services = new Set<string>()
-  const vlans: Dict[] = []
+  const vlans: NetworkPart[] = []
   const addresses = Object.entries(network.addresses).map(([name, address]) => {
     const field = ['network', 'addresses', name]
     const of = Object.hasOwn(networks, name) ? networks[name] : undefined
@@ -60,16 +59,19 @@ export function networkDataOf(spec: NodeSpec, networks: Networks): Dict | undefi
   }
 }
 
-function linksOf(spec: NodeSpec): { links: readonly Dict[]; base: { readonly id: string; readonly mac: string } } {
-  const ports = portsOf(spec)
+function linksOf(spec: NodeSpec): {
+  links: readonly NetworkPart[]
+  base: { readonly id: string; readonly mac: string }
+} {
+  const macs = (spec.ports ?? []).map((port) => (typeof port === 'string' ? port : port.address))
   const bond = spec.network?.bond
   const used = bond?.ports ?? [spec.network?.port ?? 0]
   const field = bond ? ['network', 'bond', 'ports'] : ['network', 'port']
   const cards = used.map((index) => {
-    const port = ports[index]
-    if (!port)
-      throw new NetworkError(field, `there is no port ${index}: the node has ${ports.length}, which count from 0`)
-    return { id: `nic${index}`, type: 'phy', ethernet_mac_address: port.address }
+    const mac = macs[index]
+    if (mac === undefined)
+      throw new NetworkError(field, `there is no port ${index}: the node has ${macs.length}, which count from 0`)
+    return { id: `nic${index}`, type: 'phy', ethernet_mac_address: mac }
   })
   if (new Set(used).size < used.length) throw new NetworkError(field, 'names a port twice')
   const [first] = cards as [(typeof cards)[number]]
@@ -113,7 +115,7 @@ interface NetworkAt {
   readonly cidr: Cidr
 }
 
-function networkOf(id: string, { address, link, of, cidr }: NetworkAt): Dict {
+function networkOf(id: string, { address, link, of, cidr }: NetworkAt): NetworkPart {
   const { family, prefix } = cidr
   const any = family === 'ipv4' ? '0.0.0.0' : '::'
   const routes = of.gateway === undefined ? [] : [{ network: any, netmask: any, gateway: of.gateway }]

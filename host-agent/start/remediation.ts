@@ -2,7 +2,7 @@
 import { http } from '../../kit/http.ts'
 import { systemClock } from '../../kit/clock.ts'
 import { KubernetesApi } from '../adapters/instances/kubernetes-api.ts'
-import { answerRequests } from '../adapters/instances/kubernetes-requests.ts'
+import { answerRequests } from './remediation-requests.ts'
 import type { Arbiter } from '../arbiter/loop.ts'
 import { kubernetesAccess } from './adapters.ts'
 import { every, type Context } from './context.ts'

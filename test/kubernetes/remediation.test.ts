@@ -9,9 +9,9 @@ import {
   REMEDIATIONS,
   RESOURCE,
   type Remediation,
-  type Standing,
+  type RemedyStanding,
 } from '../../host-agent/adapters/instances/kubernetes-remediation.ts'
-import { answerRequests } from '../../host-agent/adapters/instances/kubernetes-requests.ts'
+import { answerRequests } from '../../host-agent/start/remediation-requests.ts'
 import { noDriver } from '../../host-agent/adapters/instances/none.ts'
 import { INCIDENT_STATES } from '../../host-agent/protocol/records.ts'
 import { monotonicClock, systemClock, until } from '../../kit/clock.ts'
@@ -35,8 +35,8 @@ const statuses = (given: readonly { readonly type: string; readonly status: stri
 const AT = Date.parse('2026-11-23T00:00:00Z')
 
 describe('what a request is told', () => {
-  const healthy: Standing = { incident: null, says: 'healthy' }
-  test.each<readonly [string, Standing | undefined, string | null, string, string]>([
+  const healthy: RemedyStanding = { incident: null, says: 'healthy' }
+  test.each<readonly [string, RemedyStanding | undefined, string | null, string, string]>([
     ['no host of the mesh', undefined, null, 'False', 'False'],
     ['a host without an incident', healthy, 'n1', 'True', 'Unknown'],
     ['confirmed', { incident: { state: 'confirmed', isProven: false }, says: '' }, null, 'True', 'Unknown'],

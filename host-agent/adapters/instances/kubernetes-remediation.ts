@@ -32,10 +32,10 @@ export const RemediationShape = z.object({
   status: z.optional(z.object({ conditions: z.optional(z.array(ConditionShape)) })),
 })
 export type Remediation = z.infer<typeof RemediationShape>
-type Condition = z.infer<typeof ConditionShape>
+type RemedyCondition = z.infer<typeof ConditionShape>
 
 /** What the mesh takes a host for. */
-export interface Standing {
+export interface RemedyStanding {
   /** Of its incident, as long as that is open. */
   readonly incident: { readonly state: IncidentState; readonly isProven: boolean } | null
   readonly says: string
@@ -45,7 +45,7 @@ export interface Answer {
   /** The mesh shall look at this host; null: there is nothing to ask. */
   readonly ask: string | null
   /** Undefined: they stand there already. */
-  readonly conditions: readonly Condition[] | undefined
+  readonly conditions: readonly RemedyCondition[] | undefined
 }
 
 export const hostOf = ({ metadata }: Remediation): string => metadata.annotations?.[NODE_NAME] ?? metadata.name
@@ -53,7 +53,7 @@ export const hostOf = ({ metadata }: Remediation): string => metadata.annotation
 const DONE: ReadonlySet<IncidentState> = new Set(['evacuated', 'returning', 'recovered'])
 
 /** `standing`: undefined where the mesh has no such host. Null: nothing is to be done for it. */
-export function answerTo(request: Remediation, standing: Standing | undefined, nowMs: number): Answer | null {
+export function answerTo(request: Remediation, standing: RemedyStanding | undefined, nowMs: number): Answer | null {
   const before = request.status?.conditions ?? []
   const succeeded = before.find(({ type }) => type === 'Succeeded')
   // It is over: the one who asked removes it when the node is well.
@@ -90,7 +90,7 @@ const under = (processing: 'True' | 'False', succeeded: 'True' | 'False' | 'Unkn
   ['PermanentNodeDeletionExpected', 'False'],
 ]
 
-function toldOf(request: Remediation, standing: Standing | undefined): Told {
+function toldOf(request: Remediation, standing: RemedyStanding | undefined): Told {
   if (request.metadata.annotations?.[TIMED_OUT] !== undefined)
     return {
       reason: 'TimedOut',

@@ -1,12 +1,12 @@
 /** Looks for requests to remedy a node, asks the mesh about each, and writes what the mesh finds into it. Of the mesh
  *  it uses the hint alone, as anybody's word does who believes that a host is dead. */
-import { asFault } from '../../../kit/fault.ts'
-import type { Log } from '../../../kit/log.ts'
-import type { Arbiter } from '../../arbiter/loop.ts'
-import type { KubernetesApi } from './kubernetes-api.ts'
-import { answerTo, hostOf, type Standing } from './kubernetes-remediation.ts'
+import { asFault } from '../../kit/fault.ts'
+import type { Log } from '../../kit/log.ts'
+import type { Arbiter } from '../arbiter/loop.ts'
+import type { KubernetesApi } from '../adapters/instances/kubernetes-api.ts'
+import { answerTo, hostOf, type RemedyStanding } from '../adapters/instances/kubernetes-remediation.ts'
 
-interface Parts {
+interface RemedyParts {
   readonly api: Pick<KubernetesApi, 'remediations' | 'sayOfRemediation'>
   readonly core: Pick<Arbiter, 'cluster' | 'verdicts' | 'hint' | 'leads' | 'quiesced'>
   readonly log: Log
@@ -16,7 +16,10 @@ interface Parts {
 }
 
 /** One round of the arbiter that leads: each request is asked about and answered. */
-export async function answerRequests({ api, core, log, nowMs, wallMs }: Parts, signal: AbortSignal): Promise<void> {
+export async function answerRequests(
+  { api, core, log, nowMs, wallMs }: RemedyParts,
+  signal: AbortSignal,
+): Promise<void> {
   if (!core.leads(nowMs()) || !core.quiesced) return
   const requests = await api.remediations(signal)
   for (const request of requests) {
@@ -34,7 +37,7 @@ export async function answerRequests({ api, core, log, nowMs, wallMs }: Parts, s
   }
 }
 
-function standingOf({ cluster, verdicts }: Parts['core'], host: string): Standing | undefined {
+function standingOf({ cluster, verdicts }: RemedyParts['core'], host: string): RemedyStanding | undefined {
   if (cluster.memberOf(host)?.role !== 'host') return undefined
   const incident = cluster.liveIncident(host)?.value
   if (incident)
