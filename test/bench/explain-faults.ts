@@ -92,8 +92,13 @@ const gone = (path: string) => `${path}.gone`
 
 export const BOOT_FAULTS: readonly BootFault[] = [
   { name: 'wrong-mac', mac: '52:54:00:99:99:99', truth: /MAC address that belongs to no port/ },
-  { name: 'rogue-dhcp', before: rogueDhcp, after: endRogue, truth: /another DHCP server answers/ },
-  { name: 'tftp-blocked', before: (at) => drop(at, 'udp dport 69').then(() => undefined), truth: /TFTP is blocked/ },
+  { name: 'rogue-dhcp', harmless: true, before: rogueDhcp, after: endRogue, truth: /another DHCP server answers/ },
+  {
+    name: 'tftp-blocked',
+    harmless: true,
+    before: (at) => drop(at, 'udp dport 69').then(() => undefined),
+    truth: /TFTP is blocked/,
+  },
   { name: 'http-blocked', before: (at) => drop(at, 'tcp dport 8080').then(() => undefined), truth: /HTTP is blocked/ },
   {
     name: 'initrd-missing',
@@ -153,6 +158,7 @@ export const BOOT_FAULTS: readonly BootFault[] = [
   { name: 'duplicate-mac', alone: true, before: twin, truth: /two servers use the same MAC/ },
   {
     name: 'secure-boot',
+    harmless: true,
     spec: { secureBoot: true, memoryMb: 1536 },
     node: { properties: { capabilities: 'boot_mode:uefi' } },
     truth: /Secure Boot is on and the firmware refused the loader/,

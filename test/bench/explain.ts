@@ -25,6 +25,7 @@ const LONGEST_MS = 15 * 60_000
 const LOOK_MS = 1_000
 const AT_ONCE = 2
 const LEAST = 0.95
+const CALLED = 'the agent called'
 
 export interface Named {
   readonly name: string
@@ -58,15 +59,18 @@ async function watch(
   onLook: (account: Explained) => Promise<void> = async () => undefined,
 ): Promise<Named> {
   const begunMs = Date.now()
+  let lateMs = begunMs
   for (;;) {
     const account = (await bench.conductor.api.ok('GET', `/rackward/v1/nodes/${name}/explain`)) as unknown as Explained
     const rank = account.causes.findIndex(({ cause }) => truth.test(cause)) + 1
     const [first] = account.causes
     const highMs = (account.usual?.p95_seconds ?? 0) * 1000
-    const lateMs = highMs > 0 ? Date.parse(account.since) + highMs : begunMs
+    // A state that has no usual time is the end of the one that had.
+    if (highMs > 0) lateMs = Date.parse(account.since) + highMs
     const nowMs = Date.now()
     const failed = account.provision_state.endsWith(' failed')
-    const decided = failed || harmless || nowMs >= lateMs
+    const wentOn = harmless && account.seen.some(({ what }) => what === CALLED)
+    const decided = failed || (harmless ? wentOn : nowMs >= lateMs)
     const named = { name, cause: first?.cause ?? '', rank, seconds: Math.round((nowMs - lateMs) / 1000) }
     await onLook(account)
     // What comes before the usual time is a guess that may change; a failure is the end.

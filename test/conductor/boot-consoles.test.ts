@@ -6,6 +6,7 @@ import { BmcAccess } from '../../conductor/config-bmc.ts'
 import { BmcQueue } from '../../conductor/bmc/queue.ts'
 import { BmcRegistry } from '../../conductor/bmc/registry.ts'
 import { CipherSuites } from '../../conductor/bmc/suites.ts'
+import { performer } from '../../conductor/node/run/perform.ts'
 import { BootConsoles } from '../../conductor/node/run/boot-consoles.ts'
 import { Sightings } from '../../conductor/node/query/sightings.ts'
 import { newNode } from '../../conductor/node/record.ts'
@@ -26,7 +27,13 @@ function bench(limit: number, { isDeaf = false, clock = systemClock } = {}) {
   const lines: Line[] = []
   const opened: boolean[] = []
   const deactivated: number[] = []
+  let refusals = 0
+  const refuse = (times: number): void => void (refusals = times)
   const open = () => {
+    if (refusals > 0) {
+      refusals -= 1
+      return Promise.reject(new Error('the BMC gives no console now'))
+    }
     let over = (): void => undefined
     const done = new Promise<void>((resolve) => (over = resolve))
     const end = (how: string) => () => {
@@ -62,9 +69,9 @@ function bench(limit: number, { isDeaf = false, clock = systemClock } = {}) {
   const consoles = new BootConsoles(parts as unknown as ConstructorParameters<typeof BootConsoles>[0])
   const begin = (uuid: string) => {
     sightings.booting(uuid, clock.now())
-    consoles.begin(newNode({ uuid, driver: 'ipmi' }, 0))
+    return consoles.begin(newNode({ uuid, driver: 'ipmi' }, 0))
   }
-  return { sightings, lines, opened, deactivated, consoles, begin }
+  return { sightings, lines, opened, deactivated, consoles, begin, refuse }
 }
 const clock = systemClock
 const HASTE = 50
@@ -80,7 +87,7 @@ const become = (what: string, is: () => boolean) => until(is, { what, timeoutMs:
 
 test('what a console says is a sign of this boot, also when it comes in pieces; after the hello it is left', async () => {
   const { sightings, lines, begin } = bench(2)
-  begin('a')
+  void begin('a')
   await become('the console', () => lines.length === 1)
   lines[0]?.stdout.write('>>Start PXE over IPv4.\r\n  PXE-E16: No va')
   lines[0]?.stdout.write('lid offer received.\r\n')
@@ -93,7 +100,7 @@ test('what a console says is a sign of this boot, also when it comes in pieces; 
 test('a session in which nothing is said is opened again, each time after twice as long; one that says something stays', async () => {
   const { sightings, lines, begin, consoles } = bench(2, { clock: hasty })
   const sinceMs = hasty.now()
-  begin('a')
+  void begin('a')
   const banner = '[SOL Session operational.  Use ~? for help]\r\n'
   for (let count = 1; count <= 4; count += 1) {
     await become(`session ${count}`, () => lines.length === count)
@@ -110,28 +117,74 @@ test('a session in which nothing is said is opened again, each time after twice 
   await consoles.stop()
 })
 
+test('a boot that is read already is read on, and who starts the server waits for its session, but not for long', async () => {
+  const { lines, begin, consoles } = bench(2, { clock: hasty })
+  let isOpen = false
+  const begun = begin('a').then(() => (isOpen = true))
+  await become('the console', () => lines.length === 1)
+  expect(isOpen).toBe(false)
+  lines[0]?.stdout.write('[SOL Session operational.  Use ~? for help]\r\n')
+  await begun
+  await consoles.begin(newNode({ uuid: 'a', driver: 'ipmi' }, 0))
+  expect(lines).toHaveLength(1)
+  const sinceMs = hasty.now()
+  await begin('b')
+  expect(hasty.now() - sinceMs).toBeGreaterThanOrEqual(2_500)
+  expect(open(lines)).toBe(2)
+  await consoles.stop()
+})
+
+test('the console of a ramdisk boot is asked for before the power, and of a reset after it', async () => {
+  const order: string[] = []
+  const note = (what: string) => () => Promise.resolve(void order.push(what))
+  const run = (_: unknown, __: unknown, work: (bmc: unknown) => unknown) => work({ reset: note('reset') })
+  const parts = {
+    bmcs: { target: () => ({}) },
+    bmcQueue: { prove: note('power'), run },
+    consoles: { begin: note('console') },
+  }
+  const acting = performer(parts as unknown as Parameters<typeof performer>[0])
+  const made = newNode({ uuid: 'a', driver: 'ipmi' }, 0)
+  const node = { ...made, workflow: { ...made.workflow, phase: 'boot' as const } }
+  const { signal } = new AbortController()
+  await acting.perform({ do: 'power', to: 'power on' }, node, signal)
+  await acting.perform({ do: 'reset' }, node, signal)
+  expect(order).toEqual(['console', 'power', 'reset', 'console'])
+})
+
+test('a BMC that refuses a session while its server is off is asked again within a second', async () => {
+  const pausesMs: number[] = []
+  const noted: Clock = { ...hasty, sleep: (ms, signal) => (pausesMs.push(ms), hasty.sleep(ms, signal)) }
+  const { lines, begin, consoles, refuse } = bench(2, { clock: noted })
+  refuse(2)
+  await begin('a')
+  await become('the console', () => lines.length === 1)
+  expect(pausesMs.slice(0, 2)).toEqual([250, 500])
+  await consoles.stop()
+})
+
 test('no more consoles are read than the limit says, and one gives way to a user', async () => {
   const { lines, opened, begin, consoles } = bench(2)
-  for (const uuid of ['a', 'b', 'c']) begin(uuid)
+  for (const uuid of ['a', 'b', 'c']) void begin(uuid)
   await become('two consoles', () => lines.length === 2)
   expect(open(lines)).toBe(2)
   await consoles.giveWay('a')
   expect(open(lines)).toBe(1)
-  begin('c')
+  void begin('c')
   await become('the third', () => lines.length === 3)
   expect(open(lines)).toBe(2)
   await consoles.stop()
   expect(open(lines)).toBe(0)
   expect(lines.map(({ asked }) => asked)).toEqual([['end'], ['end'], ['end']])
   expect(opened).toEqual([false, false, false])
-  begin('d')
+  void begin('d')
   await clock.sleep(50)
   expect(lines).toHaveLength(3)
 })
 
 test('a session that does not end is killed and ended at the BMC, and the user waits no longer than that', async () => {
   const { lines, begin, consoles, deactivated } = bench(2, { isDeaf: true })
-  begin('a')
+  void begin('a')
   await become('the console', () => lines.length === 1)
   await consoles.giveWay('a')
   expect(lines[0]?.asked).toEqual(['end', 'stop'])
@@ -140,9 +193,9 @@ test('a session that does not end is killed and ended at the BMC, and the user w
 
 test('a server that starts again is read anew, after its old session has ended, which says nothing of the new boot', async () => {
   const { sightings, lines, begin, consoles } = bench(1, { isDeaf: true })
-  begin('a')
+  void begin('a')
   await become('the console', () => lines.length === 1)
-  begin('a')
+  void begin('a')
   lines[0]?.stdout.write('PXE-E16: No valid offer received.\r\n')
   await clock.sleep(50)
   expect(lines).toHaveLength(1)
@@ -154,7 +207,7 @@ test('a server that starts again is read anew, after its old session has ended, 
 
 test('a console that never stops talking is left', async () => {
   const { lines, begin } = bench(1)
-  begin('a')
+  void begin('a')
   await become('the console', () => lines.length === 1)
   for (let i = 0; i < 5; i += 1) lines[0]?.stdout.write(Buffer.alloc(1024 * 1024, 'noise '))
   await become('the end of the session', () => open(lines) === 0)
@@ -184,7 +237,7 @@ test('at a BMC the session is ended, not only its process: a user has the consol
   let line: Piped | undefined
   try {
     sightings.booting('a', clock.now())
-    consoles.begin(node)
+    void consoles.begin(node)
     await become('the sign', () => {
       for (const machine of machines) machine.write('PXE-E16: No valid offer received.\r\n')
       return sightings.look('a').signs.has('says-no-offer')

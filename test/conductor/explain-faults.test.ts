@@ -55,6 +55,24 @@ const FAULTS_SEEN: readonly (readonly [name: string, seen: Seen, first: RegExp])
     /clock.*36\.9 years behind/,
   ],
   [
+    'rogue DHCP server, and the server boots all the same',
+    { steps: ['rival', ...TO_INITRD, 'hello'], agent: 'there' },
+    /another DHCP server answers.*booted all the same/,
+  ],
+  [
+    'TFTP blocked, and the firmware goes on to HTTP',
+    {
+      steps: ['dhcp', 'says-tftp', 'loader', 'ipxe-dhcp', 'script', 'kernel', 'initrd', 'hello'],
+      agent: 'there',
+    },
+    /TFTP is blocked.*booted another way/,
+  ],
+  [
+    'Secure Boot refusal, and the next loader is signed',
+    { steps: ['dhcp', 'says-refused', 'loader', 'grub', 'script', 'kernel', 'initrd', 'hello'], agent: 'there' },
+    /Secure Boot is on and the firmware refused the loader.*booted with another one/,
+  ],
+  [
     'boot order disk first',
     { steps: [['override-kept', 'pxe'], ['system', '10.0.0.5'], 'dhcp'] },
     /started its disk.*boot order/,
@@ -173,6 +191,17 @@ describe('the first cause that explain names', () => {
     const works = { agent: 'there', steps: [...TO_INITRD, 'hello'] } as const
     expect(accountOf(works).causes).toEqual([])
     expect(accountOf({ ...works, poll: { ...poll('bmc.timeout'), failures: 1 } }).causes).toEqual([])
+  })
+
+  test('what a boot went round is told for a while after it, and not of TFTP that was asked and worked', () => {
+    const steps = ['dhcp', 'says-tftp', 'loader', 'script', 'kernel', 'initrd', 'hello'] as const
+    const node = { provisionState: 'manageable', agent: null } as const
+    expect(accountOf({ steps, node }).causes.map(({ cause }) => cause)).toEqual([
+      expect.stringMatching(/TFTP is blocked/),
+    ])
+    expect(accountOf({ steps: ['tftp-ask', ...steps], node }).causes).toEqual([])
+    // Of a boot that did not end, nothing says that it went round anything.
+    expect(accountOf({ steps: steps.slice(0, -1), node }).causes).toEqual([])
   })
 
   test('a server that boots well has no cause made up for its clock', () => {

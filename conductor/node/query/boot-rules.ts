@@ -6,6 +6,13 @@ import { evidenceOf, rule, stopping, type BootEvidence, type BootRule } from './
 import { neverArrived, noAddress, notTaken, otherBootServer, saysOfDhcp, silentPort } from './dhcp-rules.ts'
 import { fitsMemory, MEMORY_RULES, slowTransfer, tooSmall, TRANSFER_RULES } from './transfer-rules.ts'
 
+const ROGUE_REMEDY =
+  'switch it off there, let it ignore the MACs of the servers, or set boot.subnets[].mode: proxy; rackward doctor ' +
+  'names such servers'
+const SIGNED_REMEDY =
+  'set secure_boot:true in properties/capabilities, and boot.loaders to loaders of "rackward image build loaders"; ' +
+  'or switch Secure Boot off'
+
 /** Two machines under one address: their packets take turns in going to the wrong one. */
 const twins: BootRule = ({ live: { signs } }) => {
   const machines = signs.get('machine')
@@ -95,8 +102,7 @@ const says: readonly BootRule[] = [
       ? 'Secure Boot refused shim: the firmware lacks the certificate that signed it, or has it on its list of ' +
         'revoked ones'
       : 'Secure Boot is on and the firmware refused the loader, which is not signed for it',
-    'set secure_boot:true in properties/capabilities, and boot.loaders to loaders of "rackward image build ' +
-      'loaders"; or switch Secure Boot off',
+    SIGNED_REMEDY,
   ]),
   rule('says-panic', 'hello', ({ details }, at) =>
     !fitsMemory(at) && /memory|initramfs|unable to mount root|no working init/i.test(details.join(' '))
@@ -172,11 +178,7 @@ const unreached: BootRule = (at) => {
 /** In the order of what they prove. */
 const RULES: readonly BootRule[] = [
   twins,
-  rule('rival', 'script', () => [
-    'another DHCP server answers this server (rogue DHCP)',
-    'switch it off there, let it ignore the MACs of the servers, or set boot.subnets[].mode: proxy; rackward ' +
-      'doctor names such servers',
-  ]),
+  rule('rival', 'script', () => ['another DHCP server answers this server (rogue DHCP)', ROGUE_REMEDY]),
   rule('decline', 'loader', () => [
     'its IP address is in use by another host (duplicate address)',
     'find the other host by its address, or take the address out of the pool (boot.subnets[].first, last)',
@@ -219,7 +221,12 @@ export const causesBefore = (at: BootEvidence): readonly Cause[] => [...otherBoo
 
 export const causesSeen = (at: BootEvidence): Cause[] => RULES.flatMap((one) => one(at))
 
-const SIDE_RULES: readonly (readonly [Sign, (seen: SignSeen) => readonly [cause: string, remedy: string]])[] = [
+type SideRule = (
+  seen: SignSeen,
+  signs: ReadonlyMap<Sign, SignSeen>,
+) => readonly [cause: string, remedy: string] | undefined
+
+const SIDE_RULES: readonly (readonly [Sign, SideRule])[] = [
   [
     'agent-again',
     () => [
@@ -234,6 +241,29 @@ const SIDE_RULES: readonly (readonly [Sign, (seen: SignSeen) => readonly [cause:
       'set its clock in the firmware or at its BMC, and replace its battery if it forgets it',
     ],
   ],
+  [
+    'rival',
+    () => ['another DHCP server answers this server (rogue DHCP): it booted all the same, and lost time', ROGUE_REMEDY],
+  ],
+  [
+    'says-refused',
+    () => [
+      'Secure Boot is on and the firmware refused the loader, which is not signed for it: it booted with another ' +
+        'one, and lost time',
+      SIGNED_REMEDY,
+    ],
+  ],
+  [
+    'says-tftp',
+    (_, signs) =>
+      signs.has('tftp-ask')
+        ? undefined
+        : [
+            'TFTP is blocked between the server and the conductor: it booted another way, and lost time',
+            'let UDP port 69 and the answers from other ports pass (RFC 1350, section 4), or put HTTP boot first in ' +
+              'the boot order of the firmware',
+          ],
+  ],
 ]
 
 /** Of a server that goes on all the same. */
@@ -241,6 +271,8 @@ export const sideCauses = ({ live: { signs } }: Pick<BootEvidence, 'live'>): Cau
   SIDE_RULES.flatMap(([sign, says]) => {
     const seen = signs.get(sign)
     if (!seen) return []
-    const [cause, remedy] = says(seen)
+    const said = says(seen, signs)
+    if (!said) return []
+    const [cause, remedy] = said
     return [{ cause, evidence: [evidenceOf(sign, seen)], remedy }]
   })

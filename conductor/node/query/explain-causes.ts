@@ -27,6 +27,8 @@ export interface CauseFacts {
 }
 
 const SILENT_MS = 30_000
+/** For so long after a boot, what it had to go round is told. */
+const TOLD_AFTER_MS = 15 * 60_000
 
 const ofFault = (code: FaultCode, evidence: string | null): Cause => ({
   cause: FAULTS[code].description,
@@ -45,7 +47,12 @@ export function causesOf(facts: CauseFacts): Cause[] {
     return [...boot, ofFault(fault, node.lastError)]
   }
   if (node.workflow.pendingEffects.length > 0 && node.workflow.tries > 0) return causesOfEffect(facts)
-  if (kind !== 'waiting') return [...causesOfJump(facts), ...(poll && poll.failures > 0 ? [causeOfPoll(poll)] : [])]
+  if (kind !== 'waiting')
+    return [
+      ...causesOfJump(facts),
+      ...causesOfEndedBoot(facts),
+      ...(poll && poll.failures > 0 ? [causeOfPoll(poll)] : []),
+    ]
   if (node.workflow.phase === 'bmc') return causesOfBmc(node, facts.nowMs)
   // Its end needs the BMC, which is asked to restart the server.
   if (node.agent) return [...causesOfAgent(facts), ...sideCauses(facts), ...causesOfLostBmc(facts)]
@@ -57,6 +64,10 @@ export function causesOf(facts: CauseFacts): Cause[] {
     ...(poll?.failures ? [causeOfPoll(poll)] : []),
   ]
 }
+
+/** Of a boot that came to its end a moment ago. */
+const causesOfEndedBoot = ({ live, nowMs }: CauseFacts): Cause[] =>
+  live.seen.has('hello') && nowMs - live.bootedAtMs < TOLD_AFTER_MS ? sideCauses({ live }) : []
 
 function causesOfEffect({ node }: CauseFacts): Cause[] {
   const { pendingEffects, tries } = node.workflow

@@ -25,8 +25,12 @@ const OPEN_TIMEOUT_MS = 20_000
 /** A session that does not end by itself meanwhile is ended by the next command, which has as long again. */
 const END_TIMEOUT_MS = 5_000
 const LOOK_MS = 2_000
-const AGAIN_MS = 3_000
-const TRIES = 5
+/** Between two sessions: a BMC that gives none while its server is off gives one soon after, and firmware that finds
+ *  nothing to boot has said all within seconds. */
+const AGAIN_MS = [250, 500, 1_000, 2_000, 3_000, 3_000, 3_000] as const
+const LAST_AGAIN_MS = 3_000
+/** Who is about to start the server waits no longer for the session. */
+const READY_MS = 3_000
 /** A session in which nothing was said for so long may show nothing of what is said: another one is opened, which has
  *  twice as long. Most servers that say nothing have no serial console at all, and sessions burden their BMC. */
 const SILENT_MS = 30_000
@@ -36,6 +40,8 @@ const BANNER = /^\[SOL Session operational/
 const MAX_READ_BYTES = 4 * 1024 * 1024
 
 interface Reading {
+  /** Which boot it reads. */
+  readonly bootedAtMs: number
   readonly abort: AbortController
   /** Its session has ended. Never rejects. */
   readonly ended: Promise<void>
@@ -45,6 +51,8 @@ interface BootRead {
   readonly node: NodeRecord
   readonly signal: AbortSignal
   readonly isOver: () => boolean
+  /** The BMC gives the console, or does not give it now. */
+  readonly ready: () => void
   readBytes: number
 }
 
@@ -58,17 +66,27 @@ export class BootConsoles {
     this.parts = parts
   }
 
-  /** The server was started. Nobody waits for it. */
-  begin(node: NodeRecord): void {
+  /** The server is about to be started, or was. Resolves when its console is open, or is not to be had now; never
+   *  rejects. A boot that is read already is read on. */
+  async begin(node: NodeRecord): Promise<void> {
+    const { sightings, clock, limit } = this.parts
     const before = this.readings.get(node.uuid)
-    if (this.isStopped || (!before && this.readings.size >= this.parts.limit)) return
+    const { bootedAtMs } = sightings.look(node.uuid)
+    if (this.isStopped || before?.bootedAtMs === bootedAtMs || (!before && this.readings.size >= limit)) return
     before?.abort.abort(new Error('the server was started again'))
     const abort = new AbortController()
-    const reading: Reading = { abort, ended: this.read(node, abort.signal, before?.ended) }
+    let ready = (): void => undefined
+    const isReady = new Promise<void>((resolve) => (ready = resolve))
+    const ended = this.read({ node, signal: abort.signal, ready }, before?.ended)
+    const reading: Reading = { bootedAtMs, abort, ended }
     this.readings.set(node.uuid, reading)
-    void reading.ended.then(() => {
+    void ended.then(() => {
+      ready()
       if (this.readings.get(node.uuid) === reading) this.readings.delete(node.uuid)
     })
+    const cancel = clock.after(READY_MS, ready)
+    await isReady
+    cancel()
   }
 
   /** A user wants the console. Resolves when the BMC has it to give, or cannot be asked. */
@@ -83,13 +101,17 @@ export class BootConsoles {
     await Promise.all([...this.readings.keys()].map((uuid) => this.giveWay(uuid)))
   }
 
-  private async read(node: NodeRecord, signal: AbortSignal, before: Promise<void> | undefined): Promise<void> {
+  private async read(
+    { node, signal, ready }: Pick<BootRead, 'node' | 'signal' | 'ready'>,
+    before: Promise<void> | undefined,
+  ): Promise<void> {
     const { sightings, clock, longestMs } = this.parts
     const { bootedAtMs } = sightings.look(node.uuid)
     const endMs = clock.now() + longestMs
     const boot: BootRead = {
       node,
       signal,
+      ready,
       isOver: () => {
         const live = sightings.look(node.uuid)
         const isRead = boot.readBytes >= MAX_READ_BYTES || live.seen.has('hello')
@@ -100,17 +122,18 @@ export class BootConsoles {
     await before
     // A BMC that is busy with the start of its server refuses the session, or ends it at once.
     let silentMs = SILENT_MS
-    for (let tries = 0; tries < TRIES && !signal.aborted && !boot.isOver(); tries += 1) {
+    for (let tries = 0; tries <= AGAIN_MS.length && !signal.aborted && !boot.isOver(); tries += 1) {
       const end = await this.follow(boot, silentMs).catch((error: unknown) =>
         isFault(error, 'node.unsupported') ? 'unsupported' : 'ended',
       )
+      ready()
       if (end === 'unsupported') return
       // It may be a server that says nothing for minutes.
       if (end === 'silent') {
         tries -= 1
         silentMs *= 2
       }
-      if (tries + 1 < TRIES) await clock.sleep(AGAIN_MS, signal).catch(() => undefined)
+      if (tries < AGAIN_MS.length) await clock.sleep(AGAIN_MS[tries] ?? LAST_AGAIN_MS, signal).catch(() => undefined)
     }
   }
 
@@ -129,6 +152,7 @@ export class BootConsoles {
     }
     const silentAtMs = clock.now() + silentMs
     line.stdout.on('data', (bytes: Buffer) => {
+      boot.ready()
       boot.readBytes += bytes.length
       hear(lines.take(bytes.toString('latin1')))
     })

@@ -132,6 +132,8 @@ async function perform(
     case 'power': {
       const to = effect.to === 'power on' ? 'on' : 'off'
       const timed = { ...options, timeoutMs: effect.timeoutMs ?? options.timeoutMs }
+      // Before: firmware that finds nothing to boot has said all before the power state is proven.
+      if (to === 'on') await readConsole(parts, node)
       await parts.bmcQueue
         .prove(parts.bmcs.target(node), effect.soft ? 'soft-off' : to, timed)
         .catch((error: unknown) => {
@@ -140,13 +142,12 @@ async function perform(
             cause: error,
           })
         })
-      if (to === 'on') readConsole(parts, node)
-      else forgetOldSystem(parts, node)
+      if (to === 'off') forgetOldSystem(parts, node)
       return undefined
     }
     case 'reset':
       await parts.bmcQueue.run(parts.bmcs.target(node), options, (bmc, signal) => bmc.reset(signal))
-      readConsole(parts, node)
+      void readConsole(parts, node)
       return { powerState: 'power on' }
     case 'wait':
       await parts.clock.sleep(effect.seconds * 1000, unwanted)
@@ -182,8 +183,8 @@ function noteBootDevice(
 
 const bootsRamdisk = (node: NodeRecord): boolean => node.workflow.phase === 'boot' && usesAgent(node)
 
-function readConsole({ consoles }: PerformParts, node: NodeRecord): void {
-  if (bootsRamdisk(node)) consoles?.begin(node)
+async function readConsole({ consoles }: PerformParts, node: NodeRecord): Promise<void> {
+  if (bootsRamdisk(node)) await consoles?.begin(node)
 }
 
 /** What a server asked for between the order to boot and its end is of the system that ran until then. */
