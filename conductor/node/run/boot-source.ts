@@ -1,5 +1,4 @@
 /** instance_info -> the files that a server boots, in the store: kernel and ramdisk, or an ISO. */
-import { Fault } from '../../../kit/fault.ts'
 import type { BootFiles } from '../../../images/boot-files.ts'
 import { isOci } from '../../../images/oci-reference.ts'
 import { glanceId, ramdiskSource, type SourceFile, type SourceRules } from '../policy/instance-source.ts'
@@ -15,10 +14,7 @@ import {
   type FoundFile,
   type ImageSourceParts,
 } from './image-place.ts'
-import { SharedWork } from './shared-work.ts'
-
-const unwanted = () => new Fault('image.source', 'nobody waits for the file any more')
-const NEVER = new AbortController().signal
+import { NEVER, SharedWork, nobodyWaits } from './shared-work.ts'
 
 export interface BootSourceParts extends ImageSourceParts {
   readonly files: BootFiles
@@ -29,7 +25,7 @@ export interface BootSourceParts extends ImageSourceParts {
 
 export class BootSource {
   private readonly parts: BootSourceParts
-  private readonly imports = new SharedWork<string>(unwanted)
+  private readonly imports = new SharedWork<string>(() => nobodyWaits('file'))
 
   constructor(parts: BootSourceParts) {
     this.parts = parts
