@@ -27,6 +27,7 @@ export default defineConfig({
             'test/arm64/**',
             'test/cluster/**',
             'test/vagrant/**',
+            'test/kubernetes/real/**',
             'test/mesh/mesh.test.ts',
             'test/mesh/fence-agents.test.ts',
             'test/mesh/pacemaker.test.ts',
@@ -69,7 +70,7 @@ export default defineConfig({
       },
       // Beside those of unit: npm run test:redfish.
       { test: { name: 'redfish-long', include: ['test/redfish/long/*.test.ts'], testTimeout: 120_000 } },
-      // With verbs of their own: npm run test:cluster, test:nova, test:libvirt.
+      // With verbs of their own: npm run test:cluster, test:kubernetes, test:nova, test:libvirt.
       // The API's own tests once more, on PostgreSQL.
       {
         test: {
@@ -81,6 +82,17 @@ export default defineConfig({
         },
       },
       { test: { name: 'nova', include: ['test/nova/**/*.test.ts'], fileParallelism: false, pool: 'forks' } },
+      // Real servers of Kubernetes; the driver's tests on the fake are of unit.
+      {
+        test: {
+          name: 'kubernetes',
+          include: ['test/kubernetes/real/*.test.ts'],
+          testTimeout: 900_000,
+          hookTimeout: 600_000,
+          fileParallelism: false,
+          pool: 'forks',
+        },
+      },
       { test: { name: 'vagrant', include: ['test/vagrant/**/*.test.ts'], fileParallelism: false, pool: 'forks' } },
       // Two ramdisks and an image are made first, and the server is emulated: half an hour, more on a busy machine.
       {

@@ -17,25 +17,7 @@ export function ensureConsul(say = () => undefined) {
   if (existsSync(binary)) return binary
   say(`Consul is not installed: unpacking the one of Debian ${SUITE} into ${join(root, 'consul')}`)
   const work = join(root, `consul.${process.pid}`)
-  mkdirSync(join(work, 'lists/partial'), { recursive: true })
-  mkdirSync(join(work, 'archives/partial'), { recursive: true })
-  mkdirSync(join(work, 'none'))
-  const mirror = mirrorOf()
-  if (!mirror) throw new Error('no apt source of Debian was found: install Consul 1.8 or newer and put it into PATH')
-  writeFileSync(
-    join(work, 'one.list'),
-    `deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror} ${SUITE} main\n`,
-  )
-  const options = [
-    `Dir::Etc::SourceList=${work}/one.list`,
-    `Dir::Etc::SourceParts=${work}/none`,
-    `Dir::State::lists=${work}/lists`,
-    `Dir::Cache=${work}`,
-    'APT::Sandbox::User=root',
-    'Acquire::Languages=none',
-  ].flatMap((option) => ['-o', option])
-  const apt = (...args) =>
-    spawnSync('apt-get', [...options, '-q', ...args], { cwd: work, stdio: ['ignore', 'ignore', 2] }).status === 0
+  const apt = isolatedApt(work, 'deb', SUITE)
   try {
     if (!apt('update') || !apt('download', 'consul'))
       throw new Error(
@@ -50,6 +32,31 @@ export function ensureConsul(say = () => undefined) {
     rmSync(work, { recursive: true, force: true })
   }
   return binary
+}
+
+/** apt-get with one suite of this machine's mirror, beside the system: all that it writes stays in `work`. It answers
+ *  whether it succeeded. `kind` is deb, or deb-src for sources. */
+export function isolatedApt(work, kind, suite) {
+  mkdirSync(join(work, 'lists/partial'), { recursive: true })
+  mkdirSync(join(work, 'archives/partial'), { recursive: true })
+  mkdirSync(join(work, 'none'), { recursive: true })
+  const mirror = mirrorOf()
+  if (!mirror)
+    throw new Error('no apt source of Debian was found: this machine must have one, such as that of Debian 12')
+  writeFileSync(
+    join(work, 'one.list'),
+    `${kind} [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror} ${suite} main\n`,
+  )
+  const options = [
+    `Dir::Etc::SourceList=${work}/one.list`,
+    `Dir::Etc::SourceParts=${work}/none`,
+    `Dir::State::lists=${work}/lists`,
+    `Dir::Cache=${work}`,
+    'APT::Sandbox::User=root',
+    'Acquire::Languages=none',
+  ].flatMap((option) => ['-o', option])
+  return (...args) =>
+    spawnSync('apt-get', [...options, '-q', ...args], { cwd: work, stdio: ['ignore', 'ignore', 2] }).status === 0
 }
 
 /** The mirror of the first Debian archive that apt knows; not the one of security updates. */

@@ -7,6 +7,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, 
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ensureConsul } from './consul.mjs'
+import { ensureKubernetes } from './kubernetes.mjs'
 import { PACKAGES, RUNTIME } from './packages.mjs'
 import { disableServices, withoutServices } from './services.mjs'
 import { sourcesKey } from './sources.mjs'
@@ -169,9 +170,11 @@ function become(command, argv) {
 }
 
 /** Consul for the verbs that run a mesh; they find it in the environment. */
-function consul() {
+const consul = () => provide('RACKWARD_CONSUL', ensureConsul)
+
+function provide(variable, ensure) {
   try {
-    process.env.RACKWARD_CONSUL = ensureConsul(say)
+    process.env[variable] = ensure(say)
   } catch (error) {
     fail(error.message)
   }
@@ -272,6 +275,10 @@ switch (verb) {
     process.env.RACKWARD_FAULT_TABLE = 'yes'
     become('npx', ['vitest', 'run', '--project', 'unit', '--project', 'redfish-long', 'test/redfish', ...args])
     break
+  case 'kubernetes':
+    provide('RACKWARD_KUBERNETES', ensureKubernetes)
+    become('npx', ['vitest', 'run', '--project', 'kubernetes', ...args])
+    break
   case 'mesh':
     await compile()
     process.env.RACKWARD_MESH = 'all'
@@ -279,6 +286,6 @@ switch (verb) {
     break
   default:
     fail(
-      `unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build (or sim, api, clients, soak, cluster, rack, arm64, redfish, mesh, nova, libvirt, packages, vagrant, vagrant-test)`,
+      `unknown verb ${JSON.stringify(verb)}: use lab, test, check, bench or build (or sim, api, clients, soak, cluster, rack, arm64, redfish, mesh, kubernetes, nova, libvirt, packages, vagrant, vagrant-test)`,
     )
 }

@@ -181,6 +181,13 @@ export const PACKAGES = {
   api: [...BUILD, ...OPENSTACK],
   clients: [...BUILD, ...CLIENTS],
   redfish: [...BUILD, ...JUDGES],
+  kubernetes: [
+    ...BUILD,
+    ['golang-go', 'building the API server and its controllers'],
+    ['dpkg-dev', 'unpacking their sources'],
+    ['etcd-server', 'what the API server stores in'],
+    ['openssl', 'its certificate and key'],
+  ],
   nova: [...BUILD, ['curl', 'asking the real Nova']],
   libvirt: [...BUILD, ...RACK, ...PEERS, ...LIBVIRT],
 }
