@@ -28,10 +28,11 @@ export function ensureKubernetes(say = () => undefined) {
       throw new Error(`go ${args[0]} failed for ${what}: its message stands above; what was built so far is kept`)
   }
   openApi(source, { work, env, go })
+  const stamp = versionFlags(source)
   // One after the other: together, they need more memory than small machines have.
   for (const name of PROGRAMS)
     if (!existsSync(join(work, 'done', name))) {
-      go(name, 'build', '-trimpath', '-ldflags', '-s -w', '-o', `${join(work, 'bin')}/`, `./cmd/${name}`)
+      go(name, 'build', '-trimpath', '-ldflags', `-s -w ${stamp}`, '-o', `${join(work, 'bin')}/`, `./cmd/${name}`)
       mkdirSync(join(work, 'done'), { recursive: true })
       renameSync(join(work, 'bin', name), join(work, 'done', name))
     }
@@ -44,6 +45,18 @@ export function ensureKubernetes(say = () => undefined) {
 }
 
 const isWhole = (root) => PROGRAMS.every((name) => existsSync(join(root, name)))
+
+/** Clients ask the API server which version it is: the linker writes it in, as Kubernetes' own build does. */
+function versionFlags(source) {
+  const [first] = readFileSync(join(source, 'debian/changelog'), 'utf8').split('\n')
+  const found = /(?:really|\()(\d+)\.(\d+)\.(\d+)-/.exec(first)
+  if (!found) throw new Error(`debian/changelog of Kubernetes names no version: ${first}`)
+  const [, major, minor, patch] = found
+  const values = { gitMajor: major, gitMinor: minor, gitVersion: `v${major}.${minor}.${patch}` }
+  return Object.entries(values)
+    .map(([name, value]) => `-X k8s.io/kubernetes/vendor/k8s.io/component-base/version.${name}=${value}`)
+    .join(' ')
+}
 
 /** GOPATH mode: all that is needed stands in `vendor`, and nothing is fetched. */
 function environment(work) {
@@ -88,7 +101,8 @@ function openApi(source, { work, env, go }) {
   const out = join(source, 'pkg/generated/openapi/zz_generated.openapi.go')
   if (existsSync(out)) return
   const generator = join(work, 'bin/openapi-gen')
-  go('openapi-gen', 'build', '-trimpath', '-o', generator, './vendor/k8s.io/kube-openapi/cmd/openapi-gen')
+  // Without -trimpath: it finds the sources of Go's own packages by the path that it was built with.
+  go('openapi-gen', 'build', '-o', generator, './vendor/k8s.io/kube-openapi/cmd/openapi-gen')
   const header = 'hack/boilerplate/boilerplate.generatego.txt'
   const args = ['--logtostderr', '-i', described(source).join(','), '-p', 'k8s.io/kubernetes/pkg/generated/openapi']
   args.push('-O', 'zz_unfinished.openapi', '-h', header, '-r', join(work, 'tmp/violations'))

@@ -96,9 +96,9 @@ export class Cluster {
       ...about.metadata,
     }
     const containers = [{ name: 'c', image: 'none', resources: { requests: { memory: '128Mi' } } }]
-    const pod = { apiVersion: 'v1', kind: 'Pod', metadata, spec: { containers, ...about.spec } }
-    const made = await this.ok('POST', `${NAMESPACE}/pods`, pod)
-    if (node !== undefined) await this.bind(name, node)
+    // As a static pod or one of a daemon set: no scheduler is asked.
+    const spec = { containers, ...(node === undefined ? {} : { nodeName: node }), ...about.spec }
+    const made = await this.ok('POST', `${NAMESPACE}/pods`, { apiVersion: 'v1', kind: 'Pod', metadata, spec })
     if (node !== undefined || about.phase !== undefined) await this.podStatus(name, 'True', about.phase)
     return made.metadata.uid
   }

@@ -63,8 +63,11 @@ async function onlyOn(name: string, work: () => Promise<void>): Promise<void> {
   const nodes = (await cluster.ok('GET', '/api/v1/nodes')).items as Doc[]
   const others = nodes.filter(({ metadata, spec }) => metadata.name !== name && !spec.unschedulable)
   for (const { metadata } of others) await cordon(metadata.name, true)
-  await work()
-  for (const { metadata } of others) await cordon(metadata.name, false)
+  try {
+    await work()
+  } finally {
+    for (const { metadata } of others) await cordon(metadata.name, false)
+  }
 }
 
 /** Silences a node and does nothing. Answers how long its pod was without a replacement, in ms. */
