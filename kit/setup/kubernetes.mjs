@@ -46,6 +46,9 @@ export function ensureKubernetes(say = () => undefined) {
 
 const isWhole = (root) => PROGRAMS.every((name) => existsSync(join(root, name)))
 
+/** Where the programs, and what the API server answers, have their version. */
+const VERSIONS = ['component-base/version', 'client-go/pkg/version']
+
 /** Clients ask the API server which version it is: the linker writes it in, as Kubernetes' own build does. */
 function versionFlags(source) {
   const [first] = readFileSync(join(source, 'debian/changelog'), 'utf8').split('\n')
@@ -54,7 +57,7 @@ function versionFlags(source) {
   const [, major, minor, patch] = found
   const values = { gitMajor: major, gitMinor: minor, gitVersion: `v${major}.${minor}.${patch}` }
   return Object.entries(values)
-    .map(([name, value]) => `-X k8s.io/kubernetes/vendor/k8s.io/component-base/version.${name}=${value}`)
+    .flatMap(([name, value]) => VERSIONS.map((at) => `-X k8s.io/kubernetes/vendor/k8s.io/${at}.${name}=${value}`))
     .join(' ')
 }
 
