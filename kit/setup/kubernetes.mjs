@@ -1,6 +1,6 @@
-/** A real API server, controller manager and scheduler of Kubernetes for the tests. Debian 12 has no package of them, but
- *  its source package of kubernetes holds all of it: it is fetched from the mirror that this machine's own apt sources
- *  name, built with Debian's Go, and kept in the cache. What was interrupted goes on where it was. */
+/** A real API server, controller manager and scheduler of Kubernetes for the tests. Debian 12 has no package of them,
+ *  but its source package of kubernetes holds all of it: it is fetched from the mirror that this machine's own apt
+ *  sources name, built with Debian's Go, and kept in the cache. What was interrupted goes on where it was. */
 import { spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { homedir } from 'node:os'

@@ -1,5 +1,5 @@
-/** etcd, a real API server and, when a test wants them, controller manager and scheduler, on loopback and in a directory
- *  of their own. `npm run test:kubernetes` builds them and names their directory. */
+/** etcd, a real API server and, when a test wants them, controller manager and scheduler, on loopback and in a
+ *  directory of their own. `npm run test:kubernetes` builds them and names their directory. */
 import { randomBytes } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
