@@ -98,7 +98,9 @@ test('what a console says is a sign of this boot, also when it comes in pieces; 
 })
 
 test('a session in which nothing is said is opened again, each time after twice as long; one that says something stays', async () => {
-  const { sightings, lines, begin, consoles } = bench(2, { clock: hasty })
+  const pausesMs: number[] = []
+  const noted: Clock = { ...hasty, sleep: (ms, signal) => (pausesMs.push(ms), hasty.sleep(ms, signal)) }
+  const { sightings, lines, begin, consoles } = bench(2, { clock: noted })
   const sinceMs = hasty.now()
   void begin('a')
   const banner = '[SOL Session operational.  Use ~? for help]\r\n'
@@ -114,6 +116,8 @@ test('a session in which nothing is said is opened again, each time after twice 
   const toMs = hasty.now() + 90_000
   await become('a time of silence', () => hasty.now() > toMs)
   expect(lines).toHaveLength(4)
+  // Between two of them, beside the looks at what is said: as little as possible is lost.
+  expect(pausesMs.filter((ms) => ms !== 2_000)).toEqual([250, 250, 250])
   await consoles.stop()
 })
 

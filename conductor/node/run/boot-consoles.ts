@@ -28,7 +28,6 @@ const LOOK_MS = 2_000
 /** Between two sessions: a BMC that gives none while its server is off gives one soon after, and firmware that finds
  *  nothing to boot has said all within seconds. */
 const AGAIN_MS = [250, 500, 1_000, 2_000, 3_000, 3_000, 3_000] as const
-const LAST_AGAIN_MS = 3_000
 /** Who is about to start the server waits no longer for the session. */
 const READY_MS = 3_000
 /** A session in which nothing was said for so long may show nothing of what is said: another one is opened, which has
@@ -133,7 +132,9 @@ export class BootConsoles {
         tries -= 1
         silentMs *= 2
       }
-      if (tries < AGAIN_MS.length) await clock.sleep(AGAIN_MS[tries] ?? LAST_AGAIN_MS, signal).catch(() => undefined)
+      // After a silence at once: what is said between two sessions is lost.
+      const pauseMs = end === 'silent' ? AGAIN_MS[0] : AGAIN_MS[tries]
+      if (pauseMs !== undefined) await clock.sleep(pauseMs, signal).catch(() => undefined)
     }
   }
 
