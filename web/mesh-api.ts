@@ -122,12 +122,15 @@ export interface HostAccount extends MeshHost {
   readonly causes?: readonly Cause[]
   readonly troubles?: readonly Episode[]
   readonly mesh_troubles?: readonly Episode[]
-  readonly observers?: readonly {
-    readonly plane: string
-    readonly silent: readonly string[]
-    readonly answered: readonly string[]
-    readonly mute: readonly string[]
-  }[]
+  readonly observers?: readonly PlaneObservers[]
+}
+
+/** Who hears a host on one plane, who finds it silent, and whose word does not count. */
+export interface PlaneObservers {
+  readonly plane: string
+  readonly silent: readonly string[]
+  readonly answered: readonly string[]
+  readonly mute: readonly string[]
 }
 
 export interface Instance {
@@ -153,6 +156,8 @@ export interface Incident {
   readonly attested: { readonly requested_by: string; readonly at: string } | null
   readonly off_commands: number
   readonly last_heard?: readonly { readonly arbiter: string; readonly at: string }[]
+  /** When it was confirmed. */
+  readonly observers?: readonly PlaneObservers[]
   readonly time_line: readonly {
     readonly at: string
     readonly about?: 'decision' | 'power' | 'instance'

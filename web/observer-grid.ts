@@ -1,6 +1,6 @@
 /** Who hears a host on which plane, as rows of a table: one for each observer, those that find it silent first.
  *  Pure. */
-import type { HostAccount } from './mesh-api.ts'
+import type { PlaneObservers } from './mesh-api.ts'
 
 export type Hearing = 'hears' | 'silent' | 'mute'
 export interface ObserverRow {
@@ -9,11 +9,9 @@ export interface ObserverRow {
   readonly by: Readonly<Partial<Record<string, Hearing>>>
 }
 
-type Observed = NonNullable<HostAccount['observers']>
-
 const silences = ({ by }: ObserverRow): number => Object.values(by).filter((one) => one === 'silent').length
 
-export function observerRows(observers: Observed): ObserverRow[] {
+export function observerRows(observers: readonly PlaneObservers[]): ObserverRow[] {
   const rows = new Map<string, Partial<Record<string, Hearing>>>()
   const note = (plane: string, names: readonly string[], hearing: Hearing): void => {
     for (const name of names) rows.set(name, { ...rows.get(name), [plane]: hearing })

@@ -7,6 +7,7 @@ import type { Clock } from '../../kit/clock.ts'
 import { bind } from '../../kit/listen.ts'
 import type { Random } from '../../kit/random.ts'
 import { MESSAGE, messageType, OPTION, ipOption, u16, u8, type Options } from '../../pxe/dhcp/options.ts'
+import { probeAddress } from '../../pxe/dhcp/own-probe.ts'
 import { BROADCAST_FLAG, decodePacket, encodePacket, NO_ADDRESS, type Packet } from '../../pxe/dhcp/packet.ts'
 
 export interface Offer {
@@ -60,8 +61,7 @@ export async function foreignOffers(
   const offers = new Map<string, Offer>()
   // An identifier for each kind, one after the other.
   const firstXid = parts.random.bytes(4).readUInt32BE(0) & 0x7fffffff
-  // A locally administered address (RFC 7042, section 2.1) that no card has.
-  const chaddr = Buffer.concat([Buffer.from([0x02]), parts.random.bytes(5)])
+  const chaddr = probeAddress(parts.random)
   socket.on('message', (bytes, from) => {
     const packet = offerOf(bytes)
     const kind = packet && PROBE_NAMES[packet.xid - firstXid]

@@ -89,8 +89,7 @@ export const MIGRATIONS: readonly string[] = [
   CREATE TABLE conductors (hostname TEXT PRIMARY KEY, alive_at INTEGER NOT NULL, body TEXT NOT NULL) STRICT;
   `,
   `
-  -- Where the BMC is, in one spelling (bmc_address is a function of this program): one node per BMC. Not UNIQUE: older
-  -- databases may hold two.
+  -- Where the BMC is, in one spelling (bmc_address is a function of this program): one node per BMC. Not UNIQUE: older databases may hold two.
   ALTER TABLE nodes ADD COLUMN bmc TEXT;
   UPDATE nodes SET bmc = bmc_address(driver, json_extract(body, '$.driverInfo')) WHERE json_valid(body);
   CREATE INDEX nodes_by_bmc ON nodes (bmc) WHERE bmc IS NOT NULL;
@@ -101,9 +100,8 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE ports ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
   `,
   `
-  -- What lists filter and sort by has columns, and the body comes last: a list never reads through bodies. What is
-  -- secret stands in a column of its own, which no value of a body can imitate; NULL there: the record is of a program
-  -- that sealed values in place, and is rewritten when the database is opened.
+  -- What lists filter and sort by has columns, and the body comes last: a list never reads through bodies. What is secret stands in a column of its own, which no
+  -- value of a body can imitate; NULL there: the record is of a program that sealed values in place, and is rewritten when the database is opened.
   CREATE TABLE bodies_before (uuid TEXT PRIMARY KEY, body TEXT NOT NULL);
   INSERT INTO bodies_before SELECT uuid, body FROM nodes;
   ALTER TABLE nodes DROP COLUMN body;
@@ -131,8 +129,7 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE nodes ADD COLUMN sealed TEXT;
   ALTER TABLE nodes ADD COLUMN body TEXT NOT NULL DEFAULT '';
   UPDATE nodes SET body = (SELECT before.body FROM bodies_before AS before WHERE before.uuid = nodes.uuid);
-  UPDATE nodes SET owner = json_extract(body, '$.owner'), lessee = json_extract(body, '$.lessee')
-    WHERE json_valid(body);
+  UPDATE nodes SET owner = json_extract(body, '$.owner'), lessee = json_extract(body, '$.lessee') WHERE json_valid(body);
   CREATE INDEX nodes_by_owner ON nodes (owner);
   CREATE INDEX nodes_by_lessee ON nodes (lessee);
   CREATE INDEX nodes_by_shard ON nodes (shard);
@@ -174,14 +171,11 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE objects ADD COLUMN body TEXT NOT NULL DEFAULT '';
   UPDATE objects SET body = (SELECT before.body FROM objects_before AS before WHERE before.id = objects.id);
   UPDATE objects SET fields = json_object(
-    'address', json_extract(body, '$.address'), 'description', json_extract(body, '$.description'),
-    'state', json_extract(body, '$.state'), 'resource_class', json_extract(body, '$.resource_class'),
-    'owner', json_extract(body, '$.owner'), 'type', json_extract(body, '$.type'),
-    'connector_id', json_extract(body, '$.connector_id'), 'volume_type', json_extract(body, '$.volume_type'),
-    'volume_id', json_extract(body, '$.volume_id'), 'boot_index', json_extract(body, '$.boot_index'),
-    'priority', json_extract(body, '$.priority'), 'phase', json_extract(body, '$.phase'),
-    'mode', json_extract(body, '$.mode'), 'public', json_extract(body, '$.public'),
-    'physical_network', json_extract(body, '$.physical_network'))
+    'address', json_extract(body, '$.address'), 'description', json_extract(body, '$.description'), 'state', json_extract(body, '$.state'),
+    'resource_class', json_extract(body, '$.resource_class'), 'owner', json_extract(body, '$.owner'), 'type', json_extract(body, '$.type'),
+    'connector_id', json_extract(body, '$.connector_id'), 'volume_type', json_extract(body, '$.volume_type'), 'volume_id', json_extract(body, '$.volume_id'),
+    'boot_index', json_extract(body, '$.boot_index'), 'priority', json_extract(body, '$.priority'), 'phase', json_extract(body, '$.phase'),
+    'mode', json_extract(body, '$.mode'), 'public', json_extract(body, '$.public'), 'physical_network', json_extract(body, '$.physical_network'))
     WHERE json_valid(body);
   DROP TABLE objects_before;
   -- Config drives, in sealed pieces.
@@ -230,8 +224,7 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE nodes ADD COLUMN owner_seq INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE nodes ADD COLUMN lessee_seq INTEGER NOT NULL DEFAULT 0;
   -- The spelling of addresses of BMCs has changed: short forms of IPv4, and numbers of bridges.
-  UPDATE nodes SET bmc = bmc_address(driver, json_extract(body, '$.driverInfo'))
-    WHERE bmc IS NOT NULL AND json_valid(body);
+  UPDATE nodes SET bmc = bmc_address(driver, json_extract(body, '$.driverInfo')) WHERE bmc IS NOT NULL AND json_valid(body);
   `,
   `
   -- What was read of a node through its BMC, as one document of each kind: BIOS settings, firmware.
@@ -243,8 +236,7 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   `,
   `
-  -- What was seen of the card of a port: its model, its switch port, its loader. Of another card when the address is
-  -- not that of the port.
+  -- What was seen of the card of a port: its model, its switch port, its loader. Of another card when the address is not that of the port.
   CREATE TABLE port_sightings (
     port_uuid TEXT NOT NULL REFERENCES ports (uuid) ON DELETE CASCADE,
     kind TEXT NOT NULL,
@@ -262,11 +254,9 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE nodes ADD COLUMN due_at INTEGER;
   -- Times in old records may have fractions, which a column of integers refuses.
   UPDATE nodes SET due_at = CAST(CASE
-    WHEN coalesce(json_extract(body, '$.workflow.phase'), json_extract(body, '$.machine.phase'))
-      IN ('bmc', 'firmware-mode')
+    WHEN coalesce(json_extract(body, '$.workflow.phase'), json_extract(body, '$.machine.phase')) IN ('bmc', 'firmware-mode')
     THEN coalesce(json_extract(body, '$.workflow.bmcTask.lookAtMs'), json_extract(body, '$.machine.bmcTask.lookAtMs'))
-    ELSE coalesce(json_extract(body, '$.workflow.deadlineMs'), json_extract(body, '$.machine.deadlineMs'))
-    END AS INTEGER)
+    ELSE coalesce(json_extract(body, '$.workflow.deadlineMs'), json_extract(body, '$.machine.deadlineMs')) END AS INTEGER)
     WHERE json_valid(body);
   CREATE INDEX nodes_by_due_at ON nodes (due_at, uuid) WHERE due_at IS NOT NULL;
   `,

@@ -206,6 +206,7 @@ export function incidentAccount(core: Arbiter, incident: Incident) {
     off_commands: incident.offs,
     epoch: incident.epoch,
     last_heard: Object.entries(incident.lastHeard ?? {}).map(([arbiter, at]) => ({ arbiter, at })),
+    ...(incident.observers ? { observers: incident.observers } : {}),
     time_line: [...incident.lines.map(lineView), ...intentLines(intents)].sort((a, b) =>
       a.at < b.at ? -1 : a.at > b.at ? 1 : 0,
     ),

@@ -63,8 +63,24 @@ function incidentFrom(
     returnedBoot: null,
     lines: [{ at, says: `confirmed: ${says}`.slice(0, WHY_CHARACTERS) }],
     ...lastHeard(conditions, at),
+    ...observersAt(conditions),
     ...(causes === undefined ? {} : { causes }),
   }
+}
+
+/** Who heard the host on which plane at that moment. */
+function observersAt(conditions: Verdict['conditions']): Pick<Incident, 'observers'> {
+  const { observers = [] } = conditions.find(({ id }) => id === 'C2') ?? {}
+  return observers.length === 0
+    ? {}
+    : {
+        observers: observers.map(({ plane, silent, answered, mute }) => ({
+          plane,
+          silent: [...silent],
+          answered: [...answered],
+          mute: [...mute],
+        })),
+      }
 }
 
 /** When each arbiter heard the host before `at`. */

@@ -210,6 +210,14 @@ export const IncidentRecord = z.object({
   /** When each arbiter last heard the host, before the first line. Wall clock, for people alone; absent before version
    *  0.3, and where no silence was judged. */
   lastHeard: z.optional(z.record(Name, z.string())),
+  /** Who heard the host on which plane when it was confirmed; absent before version 0.3, and where nobody was asked.
+   *  For people alone: what of it cannot be read leaves the incident as it is. */
+  observers: z.catch(
+    z.optional(
+      z.array(z.object({ plane: z.enum(PLANES), silent: z.array(Name), answered: z.array(Name), mute: z.array(Name) })),
+    ),
+    undefined,
+  ),
   /** The likeliest causes as they were named until it was proven, the newest last; absent before version 0.3, and where
    *  none was found. For people alone: what of it cannot be read leaves the incident as it is. */
   causes: z.catch(z.optional(z.array(NamedCause)), undefined),

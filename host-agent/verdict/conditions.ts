@@ -12,6 +12,8 @@ export interface Condition {
   readonly says: string
   /** C1: how long ago each arbiter heard the host. */
   readonly heardAgesMs?: Readonly<Record<string, number>>
+  /** C2: who hears the host on which plane. */
+  readonly observers?: readonly PlaneFinding[]
 }
 
 /** C1: no heartbeat at a majority of the arbiters, each by its own fresh statement. */
@@ -130,6 +132,7 @@ export function peerSilence(host: Member, view: View): Condition {
     id: 'C2',
     holds: judged.length > 0 && judged.every(({ holds }) => holds),
     says: judged.map(({ says }) => says).join('; ') || 'the host has no plane',
+    observers: findings,
   }
 }
 

@@ -7,6 +7,7 @@ import { bootFileFor } from './boot-file.ts'
 import type { NetbootStage, TroubleKind } from './events.ts'
 import { clientArchs, ipOption, isIpxe, isNetboot, isRamdisk, machineUuid, messageType, OPTION } from './options.ts'
 import type { Datagram, DhcpParts, Heard, KnownClient } from './owner.ts'
+import { isOwnProbe } from './own-probe.ts'
 import { decodePacket, encodePacket, NO_ADDRESS, packetMac, type Packet } from './packet.ts'
 import { linkOf, placeFor, placesOf, ranked, type Found, type Place } from './place.ts'
 import { decideProxy, heardAddress } from './proxy.ts'
@@ -62,6 +63,7 @@ export class DhcpResponder {
     const found = placeFor(this.places, request, at.localIp)
     const isSites = 'places' in found && found.places[0].mode !== 'own'
     if (!client) {
+      if (isOwnProbe(request, at.from.ip, this.parts.ownIps)) return undefined
       // What asks the site's server for an address and boots nothing is no card that was forgotten here.
       const netboot = isNetboot(request.options)
       if (!isSites || netboot)

@@ -17,27 +17,6 @@ export interface MeshFault {
 const ALL = ['management', 'storage', 'tenant'] as const
 const two = (lab: MeshLab) => lab.arbiters.slice(0, 2)
 
-type Act = (lab: MeshLab, host: LabNode) => Promise<unknown>
-
-/** The BMC of a host that fails: the first two steps inject it, the others heal it. */
-const bmcFault = (
-  name: string,
-  truth: string,
-  { spoil, stop, mend, start }: Readonly<Record<'spoil' | 'stop' | 'mend' | 'start', Act>>,
-): MeshFault => ({
-  name,
-  truth,
-  record: 'incident',
-  inject: async (lab, host) => {
-    await spoil(lab, host)
-    await stop(lab, host)
-  },
-  heal: async (lab, host) => {
-    await mend(lab, host)
-    await start(lab, host)
-  },
-})
-
 export const MESH_FAULTS: readonly MeshFault[] = [
   {
     name: 'host-power-lost',
@@ -91,28 +70,47 @@ export const MESH_FAULTS: readonly MeshFault[] = [
     inject: (lab, host) => eachOf(rackOf(lab, host.rack), (node) => lab.planes(node, ALL, 'down')),
     heal: (lab, host) => eachOf(rackOf(lab, host.rack), (node) => lab.planes(node, ALL, 'up')),
   },
-  bmcFault('bmc-dead-with-its-host', 'host.and-bmc-silent', {
-    spoil: (lab, host) => lab.signalBmc(host, 'SIGSTOP'),
-    stop: (lab, host) => lab.cutPower(host),
-    mend: (lab, host) => lab.signalBmc(host, 'SIGCONT'),
-    start: (lab, host) => lab.powerOn(host),
-  }),
-  bmcFault('bmc-wrong-password', 'bmc.password', {
-    spoil: async (lab, host) => {
+  {
+    name: 'bmc-dead-with-its-host',
+    truth: 'host.and-bmc-silent',
+    record: 'incident',
+    inject: async (lab, host) => {
+      await lab.signalBmc(host, 'SIGSTOP')
+      await lab.cutPower(host)
+    },
+    heal: async (lab, host) => {
+      await lab.signalBmc(host, 'SIGCONT')
+      await lab.powerOn(host)
+    },
+  },
+  {
+    name: 'bmc-wrong-password',
+    truth: 'bmc.password',
+    record: 'incident',
+    inject: async (lab, host) => {
       const text = await readFile(bmcs(lab), 'utf8')
       lab.keep('bmcs', text)
       await writeFile(bmcs(lab), text.replace(new RegExp(`^(${host.name}:.*)secret`, 'm'), '$1wrong'))
+      await lab.hang(host)
     },
-    stop: (lab, host) => lab.hang(host),
-    mend: (lab) => writeFile(bmcs(lab), lab.kept('bmcs')),
-    start: (lab, host) => lab.powerCycle(host),
-  }),
-  bmcFault('bmc-ignores-off', 'bmc.stays-on', {
-    spoil: (lab, host) => lab.fault(host, 'bmc-stuck'),
-    stop: (lab, host) => lab.hang(host),
-    mend: (lab, host) => lab.clear(host, 'bmc-stuck'),
-    start: (lab, host) => lab.powerCycle(host),
-  }),
+    heal: async (lab, host) => {
+      await writeFile(bmcs(lab), lab.kept('bmcs'))
+      await lab.powerCycle(host)
+    },
+  },
+  {
+    name: 'bmc-ignores-off',
+    truth: 'bmc.stays-on',
+    record: 'incident',
+    inject: async (lab, host) => {
+      await lab.fault(host, 'bmc-stuck')
+      await lab.hang(host)
+    },
+    heal: async (lab, host) => {
+      await lab.clear(host, 'bmc-stuck')
+      await lab.powerCycle(host)
+    },
+  },
   {
     name: 'arbiter-killed',
     truth: 'arbiter.silent',

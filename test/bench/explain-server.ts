@@ -16,11 +16,6 @@ export async function spoil(server: Server, from: string | RegExp, to: string): 
   await writeFile(path, after, { mode: 0o755 })
 }
 
-/** Its firmware takes its time before it starts anything, as that of real servers does: ipmi_sim joins the console of a
- *  guest up to ten seconds after its start, and what is said before that nobody can hear. */
-export const testsItself = (server: Server): Promise<void> =>
-  spoil(server, '-nodefaults', '-nodefaults -boot menu=on,splash-time=12000')
-
 /** A word for QEMU's monitor, as soon as the guest is there. */
 export async function hmp(server: Server, word: string): Promise<void> {
   await until(

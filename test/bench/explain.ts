@@ -13,7 +13,7 @@ import { openBench, useTiny, type Bench } from '../rack/setup.ts'
 import { BOOT_FAULTS, damage, DEPLOY_FAULTS, type At, type BootFault } from './explain-faults.ts'
 import { benchExplainMesh, isNamed, LEAST_SHARE, meshLineOf } from './explain-mesh.ts'
 import { MESH_FAULTS } from './explain-mesh-faults.ts'
-import { makeOwnSystem, testsItself, wearOut } from './explain-server.ts'
+import { makeOwnSystem, wearOut } from './explain-server.ts'
 import { goneAfter } from './in-rack.ts'
 
 const GIB = 1024 ** 3
@@ -90,7 +90,6 @@ async function bootFault(parts: Parts, fault: BootFault, number: number): Promis
   const { bench } = parts
   const { api } = bench.conductor
   const server = await bench.rack.addServer({ ...SPEC, ...fault.spec, name: fault.name })
-  await testsItself(server)
   const ip = `10.77.0.${20 + number}`
   const at: At = { bench, server, ip, initrd: parts.initrd, ownSystem: parts.ownSystem }
   try {
@@ -122,7 +121,6 @@ async function end({ rack, conductor }: Bench, server: Server, node: string): Pr
 
 async function referenceBoot({ bench }: Parts, name: string): Promise<void> {
   const server = await bench.rack.addServer({ ...SPEC, name })
-  await testsItself(server)
   await enroll(bench.conductor.api, server)
   await provision(bench.conductor.api, name, { target: 'manage' }, { to: 'manageable' })
   await provision(bench.conductor.api, name, { target: 'inspect' }, { to: 'manageable' })

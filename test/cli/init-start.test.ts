@@ -4,11 +4,16 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { parse } from 'yaml'
 import { until } from '../../kit/clock.ts'
 import { launch, run, runOk } from '../../kit/run.ts'
 import { endProcess } from '../lab/rack.ts'
 import { RACKWARD_MAIN } from '../lab/root.ts'
 
+const UNKNOWN = 'https://127.0.0.1:6385/rackward/v1/events?after=0&kinds=unknown-mac'
+interface Clouds {
+  readonly clouds: { readonly rackward: { readonly auth: { readonly username: string; readonly password: string } } }
+}
 const space = `rackward-init-${process.pid}`
 let dir = ''
 const inside = (argv: readonly string[]) => ['ip', 'netns', 'exec', space, ...argv]
@@ -62,6 +67,13 @@ test('init, a conductor, a node with its password from a file, and what the doct
 
   const { stdout } = await cli('doctor', '--config', config, '--agent-config', '/no/such')
   expect(stdout).toMatch(/✓ api +https:\/\/127\.0\.0\.1:6385 is the conductor on .*, and knows you as admin \(admin\)/)
+  // What the doctor sent to find other DHCP servers is no card that was forgotten.
+  const { clouds } = parse(await readFile(join(dir, 'etc/clouds.yaml'), 'utf8')) as Clouds
+  const login = `${clouds.rackward.auth.username}:${clouds.rackward.auth.password}`
+  const asked = await run(inside(['curl', '-sS', '--user', login, '--cacert', join(dir, 'etc/api.crt'), UNKNOWN]), {
+    timeoutMs: 20_000,
+  })
+  expect([asked.stderr, (JSON.parse(asked.stdout) as { events: unknown[] }).events]).toEqual(['', []])
   // All that is missing is what init said comes next.
   const bad = stdout.split('\n').filter((line) => line.startsWith('✗'))
   expect(bad).toEqual(

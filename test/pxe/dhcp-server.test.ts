@@ -2,6 +2,9 @@
 import { expect, test } from 'vitest'
 import { LeaseBook } from '../../pxe/dhcp/leases.ts'
 import { messageType, OPTION } from '../../pxe/dhcp/options.ts'
+import { probeAddress } from '../../pxe/dhcp/own-probe.ts'
+import type { Packet } from '../../pxe/dhcp/packet.ts'
+import { systemRandom } from '../../kit/random.ts'
 import { ipToBytes } from '../../pxe/addresses.ts'
 import { bench, mac, packet, pxe, request } from './dhcp-bench.ts'
 
@@ -9,6 +12,21 @@ test('an unknown MAC gets no answer and one event a packet', () => {
   const { ask, events } = bench()
   expect(ask(packet(9, 'discover', pxe(7)))).toBeUndefined()
   expect(events).toEqual([{ kind: 'unknown', mac: mac(9), netboot: true }])
+})
+
+test('what looks for other servers from this very machine is no unknown card; the same from elsewhere is one', () => {
+  const { ask, events } = bench()
+  const chaddr = Buffer.concat([probeAddress(systemRandom), Buffer.alloc(10)])
+  const told = (ip: string, more: Partial<Packet> = {}, type: 'discover' | 'request' = 'discover') => {
+    const { length } = events
+    expect(ask(packet(9, type, pxe(7), { chaddr, ...more }), { from: { ip, port: 68 } })).toBeUndefined()
+    return events.length > length
+  }
+  expect(told('10.0.0.2')).toBe(false)
+  expect([told('0.0.0.0'), told('10.0.0.77'), told('')]).toEqual([true, true, true])
+  expect(told('10.0.0.2', { giaddr: '10.9.0.1' })).toBe(true)
+  expect(told('10.0.0.2', {}, 'request')).toBe(true)
+  expect(told('10.0.0.2', { chaddr: packet(9, 'discover').chaddr })).toBe(true)
 })
 
 test('offer, request, ack: one address, broadcast to a client that has none yet, durable when acknowledged', () => {

@@ -2,10 +2,11 @@
  *  at every page. */
 import { comparedOf } from '../../conductor/node/query/usual.ts'
 import type { NodeRecord } from '../../conductor/node/record.ts'
-import { systemClock } from '../../kit/clock.ts'
+import { systemClock, type Clock } from '../../kit/clock.ts'
 import type { Bench } from './bench.ts'
 
 const AGENT = { sessionHash: 'x', generation: 1, tokenMs: 0, helloAtMs: systemClock.now() }
+const IMAGE_BYTES = 1_124_000_000
 const SECONDS = 1000
 /** The life of a server up to its deploy, with the seconds of each state. */
 const LIFE = [
@@ -41,7 +42,8 @@ const states = (rack: number, u: number): Partial<NodeRecord> => {
   return { provisionState: 'active', powerState: 'power on' }
 }
 
-export async function fillRacks(bench: Bench): Promise<void> {
+/** `clock` is that of the conductor. What it remembers by it, it takes to be as long ago after a step of the clock. */
+export async function fillRacks(bench: Bench, clock: Clock = systemClock): Promise<void> {
   const { store, sightings } = bench.inside
   const nowMs = systemClock.now()
   for (const rack of [1, 2, 3])
@@ -53,7 +55,7 @@ export async function fillRacks(bench: Bench): Promise<void> {
       const node = (await store.node(uuid)) as NodeRecord
       const state = states(rack, u)
       const work = state.agent && WORK[state.provisionState as keyof typeof WORK]
-      const deadlineMs = nowMs + 1800 * SECONDS
+      const deadlineMs = clock.now() + 1800 * SECONDS
       const changed: NodeRecord = {
         ...node,
         ...state,
@@ -62,8 +64,9 @@ export async function fillRacks(bench: Bench): Promise<void> {
       }
       await store.putNode(changed)
       const seen = sightings.of(uuid)
-      seen.agentAtMs = changed.agent ? nowMs : 0
-      seen.progress = work ? { phase: 'write', doneBytes: (37 * u + 23 * rack) % 100, totalBytes: 100 } : null
+      seen.agentAtMs = changed.agent ? clock.now() : 0
+      const doneBytes = (((37 * u + 23 * rack) % 100) * IMAGE_BYTES) / 100
+      seen.progress = work ? { phase: 'write', doneBytes, totalBytes: IMAGE_BYTES } : null
       let atMs = Number(changed.provisionUpdatedAtMs)
       const life = LIFE.toReversed().map(([from, to, seconds], i) => {
         const tookMs = Math.round(seconds * SECONDS * (1 + ((u * 7 + i) % 5) / 20))

@@ -77,6 +77,12 @@ function records(text: string, beganMs: number) {
     causes: [named('host.power', 'its server lost its power', ['its BMC says off'], at(5.2))],
     listed: true,
     returnedBoot: null,
+    observers: PLANES.map((plane) => ({
+      plane,
+      silent: plane === 'storage' ? ['h1', 'h2', 'h3', 'h5', 'h7'] : ['h1', 'h2', 'h3', 'h5', 'h7', 'h8'],
+      answered: [],
+      mute: plane === 'storage' ? ['h8'] : [],
+    })),
     lastHeard: { a1: at(0), a2: at(0.3), a3: at(0.1) },
     lines: [
       { at: at(2.4), says: 'confirmed: silent everywhere, and nothing speaks against it' },

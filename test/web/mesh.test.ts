@@ -95,6 +95,17 @@ test('an incident is shown from the first silence to the last instance, with wha
   await page.getByText(`no host has 512 MB ${HOSTILE}`).first().waitFor()
   await page.getByText('L1, switched off by its BMC').waitFor()
   await page.getByText('+2.4 s').first().waitFor()
+  // Who heard it on which plane stands in a table: a row for each observer, a column for each plane.
+  const table = page.getByRole('region', { name: 'Observers and planes' })
+  const cells = (of: string) => table.getByRole('row', { name: of }).getByRole('cell').allTextContents()
+  expect(await table.getByRole('columnheader').allTextContents()).toEqual([
+    'Observer',
+    'management: heard by 0 of 6',
+    'storage: heard by 0 of 6',
+    'tenant: heard by 0 of 6',
+  ])
+  expect(await cells('h1')).toEqual(['✖ silent', '✖ silent', '✖ silent'])
+  expect(await cells('h8')).toEqual(['✖ silent', '? no word that counts', '✖ silent'])
   await page.goto(`${bench.base}/ui/incidents/nothing.1.1`)
   await page.getByText('there is no incident').waitFor()
   expect(said).toEqual([])

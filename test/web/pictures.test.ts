@@ -17,9 +17,10 @@ const VIEWS = [
 
 test.runIf(process.env.RACKWARD_SHOTS)('pictures of racks and of a server', async () => {
   let aheadMs = -1.2 * LIFE_MS
-  const bench = await Bench.start({}, { ...SHARED, clock: { ...systemClock, now: () => systemClock.now() + aheadMs } })
+  const clock = { ...systemClock, now: () => systemClock.now() + aheadMs }
+  const bench = await Bench.start({}, { ...SHARED, clock })
   try {
-    await fillRacks(bench)
+    await fillRacks(bench, clock)
     aheadMs = 0
     for (const [width, dark] of VIEWS) {
       const { page } = await bench.page({ width, dark })

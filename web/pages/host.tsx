@@ -93,7 +93,7 @@ export function Host({ name }: { readonly name: string }) {
             </p>
             <Causes causes={host.causes} />
             <Conditions host={host} />
-            <Observers host={host} />
+            <Observers planes={host.observers} />
             <Episodes title="What was wrong with it before" episodes={(host.troubles ?? []).filter(isOver)} />
             <Episodes
               title="What was wrong with the mesh before"

@@ -7,6 +7,7 @@ import { HostState } from '../parts/host.tsx'
 import { Freshness } from '../parts/polled.tsx'
 import { IncidentActs } from '../parts/incident-acts.tsx'
 import { Lanes } from '../parts/lanes.tsx'
+import { ObserverTable } from '../parts/observers.tsx'
 import { usePolled } from '../poll.ts'
 import { hostAddress, Link } from '../router.tsx'
 import { mesh } from '../state.ts'
@@ -73,9 +74,10 @@ function NotMoved({ incident }: { readonly incident: IncidentAnswer }) {
   )
 }
 
+/** The conditions in words; who heard it on which plane stands below. */
 const Evidence = ({ incident }: { readonly incident: IncidentAnswer }) => (
   <section class="card">
-    <h2>Evidence when it was confirmed</h2>
+    <h2>Conditions when it was confirmed</h2>
     <ul class="lines">
       {incident.reason.split('\n').map((line) => (
         <li key={line}>{line}</li>
@@ -106,6 +108,14 @@ export function Incident({ id }: { readonly id: string }) {
           <div class="stack">
             <Causes causes={incident.causes} />
             <Lanes incident={incident} />
+            <section>
+              <h2>Who heard it when it was confirmed, by plane</h2>
+              {incident.observers ? (
+                <ObserverTable planes={incident.observers} />
+              ) : (
+                <p class="muted">No observer was asked, or the arbiter that confirmed it did not keep it.</p>
+              )}
+            </section>
           </div>
           <div class="pair">
             <div class="stack">

@@ -10,7 +10,7 @@ import { Hardware } from '../parts/hardware.tsx'
 import { WhatWasSeen } from '../parts/seen.tsx'
 import { elapsed, Progress, State } from '../parts/state.tsx'
 import { Tpm } from '../parts/tpm.tsx'
-import { BASE } from '../router.tsx'
+import { BASE, Link } from '../router.tsx'
 import { board, events, findNode, me, nameOf, serverNowMs, waitsFor } from '../state.ts'
 
 type Phase = Phases['phases'][number]
@@ -144,7 +144,7 @@ function Shown({ node }: { readonly node: BoardNode }) {
           {problem}
         </p>
       )}
-      <div class="columns">
+      <div class="columns of-node">
         <div>
           <Causes causes={account?.causes} />
           <section class="card">
@@ -153,11 +153,15 @@ function Shown({ node }: { readonly node: BoardNode }) {
             </h2>
             {phases && <TimeLine phases={phases} />}
           </section>
-          <WhatWasSeen account={account} />
-          <section class="card">
-            <h2>Events</h2>
-            <EventRows events={past} withNode={false} />
-          </section>
+          <div class="past">
+            <WhatWasSeen account={account} />
+            <section class="card">
+              <h2>
+                Events <Link to={`/events?node=${encodeURIComponent(nameOf(node))}`}>with filters</Link>
+              </h2>
+              <EventRows events={past} withNode={false} />
+            </section>
+          </div>
         </div>
         <div class="stack">
           <Acts uuid={node.uuid} />

@@ -1,10 +1,11 @@
 /** Events as rows. */
 import type { WireEvent } from '../api.ts'
+import { severityOf } from '../event-kinds.ts'
 import { clockTime, fullTime, sentence } from '../format.ts'
 import { Link, nodePath } from '../router.tsx'
 import { nameOf, nodesById } from '../state.ts'
 
-const BAD = new Set(['error', 'trouble', 'lock-broken', 'unknown-mac', 'unsigned-image'])
+const TONES = { fault: 'kind tone-bad', warning: 'kind tone-warn', info: 'kind' } as const
 
 export function EventRows({ events, withNode }: { readonly events: readonly WireEvent[]; readonly withNode: boolean }) {
   return (
@@ -16,7 +17,7 @@ export function EventRows({ events, withNode }: { readonly events: readonly Wire
             <time dateTime={event.at} title={fullTime(event.at)}>
               {clockTime(event.at)}
             </time>
-            <span class={BAD.has(event.kind) ? 'kind tone-bad' : 'kind'}>{event.kind}</span>
+            <span class={TONES[severityOf(event.kind)]}>{event.kind}</span>
             {withNode && <span class="of">{node ? <Link to={nodePath(node.uuid)}>{nameOf(node)}</Link> : '–'}</span>}
             <span class="what">{sentence(event)}</span>
           </li>

@@ -1,5 +1,5 @@
 /** The table of who hears a host on which plane. */
-import type { HostAccount } from '../mesh-api.ts'
+import type { PlaneObservers } from '../mesh-api.ts'
 import { observerRows, type Hearing, type ObserverRow } from '../observer-grid.ts'
 import { hostAddress, Link } from '../router.tsx'
 import { Windowed } from './windowed.tsx'
@@ -16,9 +16,9 @@ function Cell({ hearing }: { readonly hearing: Hearing | undefined }) {
   return <span class={tone === 'muted' ? 'muted' : `tone-${tone}`}>{word}</span>
 }
 
-export function Observers({ host }: { readonly host: HostAccount }) {
-  const planes = host.observers ?? []
-  const heardBy = ({ answered, silent, mute }: (typeof planes)[number]): string =>
+/** One row for each observer, one column for each plane. */
+export function ObserverTable({ planes }: { readonly planes: readonly PlaneObservers[] }) {
+  const heardBy = ({ answered, silent, mute }: PlaneObservers): string =>
     `heard by ${answered.length} of ${answered.length + silent.length + mute.length}`
   const row = ({ observer, by }: ObserverRow) => (
     <tr key={observer}>
@@ -33,20 +33,20 @@ export function Observers({ host }: { readonly host: HostAccount }) {
     </tr>
   )
   return (
-    <section>
-      <h2>Who hears it, by plane</h2>
-      {host.observers ? (
-        <Windowed
-          label="Observers and planes"
-          class="observers"
-          columns={['Observer', ...planes.map((one) => `${one.plane}: ${heardBy(one)}`)]}
-          rows={observerRows(planes)}
-          row={row}
-          none="Nobody observes it."
-        />
-      ) : (
-        <p class="muted">This arbiter does not report it.</p>
-      )}
-    </section>
+    <Windowed
+      label="Observers and planes"
+      class="observers"
+      columns={['Observer', ...planes.map((one) => `${one.plane}: ${heardBy(one)}`)]}
+      rows={observerRows(planes)}
+      row={row}
+      none="Nobody observes it."
+    />
   )
 }
+
+export const Observers = ({ planes }: { readonly planes: readonly PlaneObservers[] | undefined }) => (
+  <section>
+    <h2>Who hears it, by plane</h2>
+    {planes ? <ObserverTable planes={planes} /> : <p class="muted">This arbiter does not report it.</p>}
+  </section>
+)

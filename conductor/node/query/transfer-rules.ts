@@ -40,13 +40,10 @@ const noRoom: BootRule = (at) => {
   const evidence = [evidenceOf('http-left', seen)]
   const known = memoryOf(at.node)
   const room: Cause = {
-    cause:
-      `the ${part === 'kernel' ? 'kernel' : 'ramdisk'} probably does not fit into the memory of the server: ` +
-      'its loader ends the transfer',
+    cause: `the ${part === 'kernel' ? 'kernel' : 'ramdisk'} probably does not fit into the memory of the server: its loader ends the transfer`,
     evidence: [...evidence, ...(known === undefined ? [] : [`its last inspection found ${known} MiB of memory`])],
     remedy:
-      'the deploy ramdisk needs 1 GiB of memory; look for memory that the server does not count, or use a smaller ' +
-      'ramdisk',
+      'the deploy ramdisk needs 1 GiB of memory; look for memory that the server does not count, or use a smaller ramdisk',
   }
   const broken: Cause = {
     cause: `the transfer of the ${part} breaks off: the server restarts, or something on the way ends its connections`,
@@ -79,8 +76,7 @@ export const slowTransfer: BootRule = (at) => {
         `it began ${Math.round((at.nowMs - asked.atMs) / 1000)} s ago; it neither stalled nor broke off`,
       ],
       remedy:
-        'look at the speed and the errors of the link of the server (a port at 10 or 100 Mbit/s, duplex), and at the ' +
-        'load of the conductor’s network',
+        'look at the speed and the errors of the link of the server (a port at 10 or 100 Mbit/s, duplex), and at the load of the conductor’s network',
     },
   ]
 }
@@ -106,9 +102,7 @@ const saysTftp: BootRule = (at) => {
   const asked = at.live.signs.has('tftp-ask')
   return [
     {
-      cause:
-        'TFTP is blocked between the server and the conductor' +
-        (asked ? ': its requests come, and the answers do not arrive' : ''),
+      cause: `TFTP is blocked between the server and the conductor${asked ? ': its requests come, and the answers do not arrive' : ''}`,
       evidence: [evidenceOf('says-tftp', seen), asked ? 'its requests arrived here' : 'no TFTP request of it arrived'],
       remedy: 'let UDP port 69 and the answers from other ports pass (RFC 1350, section 4)',
     },
@@ -182,8 +176,7 @@ const httpRefused = rule('http-refused', 'initrd', (seen) => {
   return wanted
     ? [
         `the ${part} of the ramdisk is missing on the conductor`,
-        `look at ${FILE_KEYS[part] ?? 'boot.ramdisks'}: the file must be there and readable; make it with ` +
-          '"rackward image build ramdisk"',
+        `look at ${FILE_KEYS[part] ?? 'boot.ramdisks'}: the file must be there and readable; make it with "rackward image build ramdisk"`,
       ]
     : [
         `it asks HTTP for a file that is not here: ${details.at(-1) ?? ''}`,
@@ -206,8 +199,7 @@ export const TRANSFER_RULES: readonly BootRule[] = [
     (seen) =>
       lostLoader(seen) ?? [
         `it asks TFTP for a file that is not here: ${seen.details.at(-1) ?? ''}`,
-        'another DHCP server may name this file, or the firmware is of an architecture without a loader in ' +
-          'boot.loaders',
+        'another DHCP server may name this file, or the firmware is of an architecture without a loader in boot.loaders',
       ],
   ),
   tftpLost,

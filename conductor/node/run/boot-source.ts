@@ -1,4 +1,5 @@
 /** instance_info -> the files that a server boots, in the store: kernel and ramdisk, or an ISO. */
+import { Fault } from '../../../kit/fault.ts'
 import type { BootFiles } from '../../../images/boot-files.ts'
 import { isOci } from '../../../images/oci-reference.ts'
 import { glanceId, ramdiskSource, type SourceFile, type SourceRules } from '../policy/instance-source.ts'
@@ -14,7 +15,10 @@ import {
   type FoundFile,
   type ImageSourceParts,
 } from './image-place.ts'
-import { NEVER, SharedWork, nobodyWaits } from './shared-work.ts'
+import { SharedWork } from './shared-work.ts'
+
+const unwanted = () => new Fault('image.source', 'nobody waits for the file any more')
+const NEVER = new AbortController().signal
 
 export interface BootSourceParts extends ImageSourceParts {
   readonly files: BootFiles
@@ -25,7 +29,7 @@ export interface BootSourceParts extends ImageSourceParts {
 
 export class BootSource {
   private readonly parts: BootSourceParts
-  private readonly imports = new SharedWork<string>(() => nobodyWaits('file'))
+  private readonly imports = new SharedWork<string>(unwanted)
 
   constructor(parts: BootSourceParts) {
     this.parts = parts

@@ -27,12 +27,15 @@ import {
   type ImagePlace,
   type ImageSourceParts,
 } from './image-place.ts'
-import { NEVER, SharedWork, nobodyWaits } from './shared-work.ts'
+import { SharedWork } from './shared-work.ts'
+
+const unwanted = () => new Fault('image.source', 'nobody waits for the image any more')
+const NEVER = new AbortController().signal
 
 export class ImageSource {
   private readonly parts: ImageSourceParts
   private readonly rules: Pick<SourceRules, 'glance' | 's3'>
-  private readonly imports = new SharedWork<ImageIndex>(() => nobodyWaits('image'))
+  private readonly imports = new SharedWork<ImageIndex>(unwanted)
 
   constructor(parts: ImageSourceParts) {
     this.parts = parts

@@ -1,5 +1,4 @@
 /** Work that several may wait for: it is done once, and broken off when nobody waits for it any more. */
-import { Fault } from '../../../kit/fault.ts'
 import { unlessAborted } from '../../../kit/unless-aborted.ts'
 
 interface Running<T> {
@@ -7,12 +6,6 @@ interface Running<T> {
   readonly abort: AbortController
   waiting: number
 }
-
-/** Of who waits to the end. */
-export const NEVER = new AbortController().signal
-
-/** Why the import of a file or an image is broken off. */
-export const nobodyWaits = (what: string): Fault => new Fault('image.source', `nobody waits for the ${what} any more`)
 
 export class SharedWork<T> {
   private readonly running = new Map<string, Running<T>>()

@@ -196,4 +196,9 @@ test('a server boots through a room, and goes on doing so without a conductor an
   await roomIs(again, 'fresh')
   const { stdout } = await cli('room', 'list', '--server', victim.base)
   expect(stdout).toMatch(/r1 +connected +rack1/)
+  const at = ['--server', victim.base]
+  const renewed = await cli('room', 'renew', 'r1', '--out', join(dir, 'renewed.json'), ...at)
+  expect([renewed.code, renewed.stderr]).toEqual([0, ''])
+  expect((await cli('room', 'remove', 'r1', ...at)).code).toBe(0)
+  expect((await cli('room', 'list', ...at)).stdout).not.toContain('r1')
 }, 240_000)

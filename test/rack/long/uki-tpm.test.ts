@@ -1,17 +1,36 @@
 /** The signed ramdisk on OVMF with Secure Boot and a TPM: one program was measured, and the conductor finds it among
  *  the bytes that it served. What is secret is required to wait for that. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { defaultCache } from '../../../cli/image.ts'
+import { buildSignedRamdisk } from '../../../cli/uki.ts'
 import { until } from '../../../kit/clock.ts'
 import { enroll, provision, type TpmSaid } from '../../lab/journey.ts'
 import type { Server } from '../../lab/server.ts'
-import type { Bench } from '../setup.ts'
-import { openSignedBench } from './signed-bench.ts'
+import { openBench, type Bench } from '../setup.ts'
 
 const GIB = 1024 ** 3
 let bench: Bench
 let server: Server
 beforeAll(async () => {
-  ;({ bench, server } = await openSignedBench('ukitpm', { diskBytes: 2 * GIB, tpm: true }))
+  bench = await openBench('ukitpm', {}, { uki: true })
+  const said = await buildSignedRamdisk(
+    { config: bench.conductor.configFile, cacheDir: defaultCache() },
+    (line) => void process.stderr.write(`  ${line}\n`),
+  )
+  const siteCertificate = /certificate +(\S+)/.exec(said)?.[1] ?? ''
+  await bench.conductor.start()
+  server = await bench.rack.addServer({
+    name: 'server-1',
+    firmware: 'uefi',
+    card: 'virtio',
+    diskKind: 'virtio',
+    diskBytes: 2 * GIB,
+    memoryMb: 2048,
+    secureBoot: true,
+    httpBoot: true,
+    siteCertificate,
+    tpm: true,
+  })
 })
 afterAll(() => bench?.rack.down())
 

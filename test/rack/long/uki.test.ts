@@ -3,18 +3,36 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { buildSignedRamdisk } from '../../../cli/uki.ts'
+import { defaultCache } from '../../../cli/image.ts'
 import { runOk } from '../../../kit/run.ts'
 import { travel } from '../../lab/journey.ts'
 import type { Server } from '../../lab/server.ts'
 import { newSeen } from '../../lab/show.ts'
-import { useDebian, type Bench } from '../setup.ts'
-import { openSignedBench } from './signed-bench.ts'
+import { openBench, useDebian, type Bench } from '../setup.ts'
 
 const GIB = 1024 ** 3
 let bench: Bench
 let server: Server
 beforeAll(async () => {
-  ;({ bench, server } = await openSignedBench('uki', { diskBytes: 5 * GIB }))
+  bench = await openBench('uki', {}, { uki: true })
+  const said = await buildSignedRamdisk(
+    { config: bench.conductor.configFile, cacheDir: defaultCache() },
+    (line) => void process.stderr.write(`  ${line}\n`),
+  )
+  const siteCertificate = /certificate +(\S+)/.exec(said)?.[1] ?? ''
+  await bench.conductor.start()
+  server = await bench.rack.addServer({
+    name: 'server-1',
+    firmware: 'uefi',
+    card: 'virtio',
+    diskKind: 'virtio',
+    diskBytes: 5 * GIB,
+    memoryMb: 2048,
+    secureBoot: true,
+    httpBoot: true,
+    siteCertificate,
+  })
 })
 afterAll(() => bench?.rack.down())
 
