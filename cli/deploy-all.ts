@@ -1,6 +1,8 @@
-/** `rackward node deploy --all`: every available node of a class as one roll-out: canaries first, stopped by failures;
- *  the conductor lets as many begin at once as it bears. And `rackward node queue`, which shows those that wait. */
+/** `rackward node deploy --all`: every available node of a class, or each that is behind, as one roll-out: canaries
+ *  first, stopped by failures; the conductor lets as many begin at once as it bears. And `rackward node queue`,
+ *  which shows those that wait. */
 import type { AdmissionView } from '../conductor/api/admission-schemas.ts'
+import type { ImageStatus } from '../conductor/api/image-series-schemas.ts'
 import type { RackNode, RackPage } from '../conductor/api/rack-schemas.ts'
 import { planHash, type Plan, type PlanItem, type Stage } from '../conductor/rollouts/plan.ts'
 import { spanText } from '../kit/text.ts'
@@ -13,6 +15,8 @@ import { formatOf, print, show, tableOf } from './show.ts'
 export interface DeployAllOptions extends VerbOptions {
   readonly all?: boolean
   readonly class?: string
+  /** Nodes that run another image than their channel is at now. */
+  readonly behind?: boolean
   readonly canary?: string
   readonly stopOn?: string
   readonly yes?: boolean
@@ -25,20 +29,38 @@ const DEFAULT_STOP = '5%'
 export async function deployAll(idents: readonly string[], options: DeployAllOptions): Promise<void> {
   if (idents.length > 0) throw new CliError('usage', '--all: name no nodes beside it')
   const api = await connect(options)
-  const nodes = (await rackNodes(api)).filter((node) => isWanted(node, options.class))
+  const behind = options.behind ? await nodesBehind(api) : undefined
+  const nodes = (await rackNodes(api)).filter((node) => isWanted(node, options.class, behind))
   if (nodes.length === 0)
-    return print(`no node${options.class ? ` of class ${options.class}` : ''} is available; see: rackward node list`)
+    return print(
+      behind
+        ? `no node${ofClass(options)} is behind its channel; see: rackward image status`
+        : `no node${ofClass(options)} is available; see: rackward node list`,
+    )
   const { target: _, ...given } = await bodyOf('active', options)
   const plan = planFor(nodes, options, given)
   await begin(api, plan, {
-    agreed: options.yes ? { deploy: plan.items.map(({ node }) => node) } : {},
+    agreed: options.yes ? { [behind ? 'rebuild' : 'deploy']: plan.items.map(({ node }) => node) } : {},
     secrets: {},
     ...(options.wait === undefined ? {} : { wait: options.wait }),
   })
 }
 
-const isWanted = ({ provision_state: state, maintenance, fields }: RackNode, name: string | undefined): boolean =>
-  state === 'available' && !maintenance && (name === undefined || fields.resource_class === name)
+const ofClass = ({ class: name }: DeployAllOptions): string => (name === undefined ? '' : ` of class ${name}`)
+
+const isWanted = (
+  { uuid, provision_state: state, maintenance, fields }: RackNode,
+  name: string | undefined,
+  behind: ReadonlySet<string> | undefined,
+): boolean =>
+  (behind ? state === 'active' && behind.has(uuid) : state === 'available') &&
+  !maintenance &&
+  (name === undefined || fields.resource_class === name)
+
+async function nodesBehind(api: Api): Promise<ReadonlySet<string>> {
+  const { nodes } = (await api.ask('GET', '/rackward/v1/image-status?behind=true')) as ImageStatus
+  return new Set(nodes.map(({ uuid }) => uuid))
+}
 
 async function rackNodes(api: Api): Promise<RackNode[]> {
   const nodes: RackNode[] = []
@@ -54,14 +76,18 @@ async function rackNodes(api: Api): Promise<RackNode[]> {
 /** Pure. `given`: further arguments of the verb, such as a config drive. */
 export function planFor(
   nodes: readonly RackNode[],
-  options: Pick<DeployAllOptions, 'class' | 'canary' | 'stopOn' | 'image' | 'checksum'>,
+  options: Pick<DeployAllOptions, 'class' | 'canary' | 'stopOn' | 'image' | 'checksum' | 'behind'>,
   given: Readonly<Record<string, unknown>>,
 ): Plan {
   const stagesOf = ({ instance }: RackNode): Stage[] => {
     const patch = imagePatch(instance, options)
     return [
       ...(patch.length > 0 ? [{ do: 'patch' as const, patch }] : []),
-      { do: 'verb', verb: 'active', ...(Object.keys(given).length > 0 ? { arguments: { ...given } } : {}) },
+      {
+        do: 'verb',
+        verb: options.behind ? 'rebuild' : 'active',
+        ...(Object.keys(given).length > 0 ? { arguments: { ...given } } : {}),
+      },
     ]
   }
   const canaries = spread(nodes, countOf('--canary', options.canary ?? '0', nodes.length))
@@ -70,7 +96,11 @@ export function planFor(
     rack: rackOf(node),
     uuid: node.uuid,
     fingerprint: node.fingerprint,
-    says: [`deploys ${options.image ?? 'what its instance_info names'}`],
+    says: [
+      options.behind
+        ? 'is rebuilt with what its channel is at now'
+        : `deploys ${options.image ?? 'what its instance_info names'}`,
+    ],
     stages: stagesOf(node),
     record: null,
   }))
@@ -81,7 +111,7 @@ export function planFor(
     canaries: canaries.map(nameOf),
     hold_seconds: 0,
   }
-  const site = `deploy-${options.class ?? 'all'}`
+  const site = `${options.behind ? 'behind' : 'deploy'}-${options.class ?? 'all'}`
   const plan = { version: 1 as const, site, items, refused: [], left: [], secrets: [], roll }
   return { ...plan, hash: planHash(plan) }
 }

@@ -8,10 +8,10 @@ import { Limits } from '../conductor/limits.ts'
 import { ImportBudget } from '../images/budget.ts'
 import { parseChecksum } from '../images/checksum.ts'
 import { importImage, type ImportRequest } from '../images/import.ts'
-import type { ImageIndex } from '../images/index.ts'
 import { buildPackages } from '../images/packages/deb.ts'
 import { treeDigest } from '../images/packages/tree.ts'
-import { buildDebian, debianKey, type Extras } from '../images/recipes/debian.ts'
+import { SUITES } from '../images/recipes/catalogue.ts'
+import type { Extras } from '../images/recipes/debian.ts'
 import { buildVagrantBox } from '../images/recipes/vagrant.ts'
 import { buildLoaders } from '../images/recipes/loaders.ts'
 import { buildRamdisk, type Ramdisk } from '../images/recipes/ramdisk.ts'
@@ -24,6 +24,7 @@ import { linkWhole } from '../kit/files.ts'
 import { endChildren, run } from '../kit/run.ts'
 import { bytesText } from '../kit/text.ts'
 import { completionScript } from './completion.ts'
+import { buildDebianImage } from './image-debian.ts'
 import { formatOf, pairs, print, said, show } from './show.ts'
 import { asOwned } from './store-owner.ts'
 
@@ -47,6 +48,11 @@ export async function build(
     key?: string
     cert?: string
     link?: string
+    packages?: string
+    hardened?: boolean
+    mesh?: boolean
+    name?: string
+    signKey?: string
   },
 ): Promise<void> {
   const architecture = architectureOf(options.arch)
@@ -75,29 +81,16 @@ export async function build(
       for (const path of await packagesFor(options.out, print)) print(path)
       return
     }
-    case 'debian-12':
-    case 'debian-12-mesh': {
-      if (recipe === 'debian-12-mesh' && architecture !== architectureOf(process.arch))
-        throw new Fault('input.invalid', '--arch: debian-12-mesh has the agent and the Consul of this machine')
-      const extras = recipe === 'debian-12-mesh' ? await meshExtras(cache, print) : undefined
-      const image = await debianFor(options.store ?? join(cache, 'images'), cache, {
-        say: print,
-        force: options.force ?? false,
-        name: architecture === 'x86_64' ? recipe : `${recipe}-arm64`,
-        architecture,
-        ...(extras ? { extras } : {}),
-      })
-      return print(
-        `${image.names[0] ?? recipe}  ${image.id}  ${bytesText(image.sizeBytes)} raw, ${bytesText(image.dataBytes)} stored`,
-      )
-    }
     case 'vagrant-box':
       return print(await vagrantBox(options.out, cache, print))
-    default:
+    default: {
+      if (await buildDebianImage(recipe, { ...options, cacheDir: cache, architecture }, { say: print, meshExtras }))
+        return
       throw new Fault(
         'input.invalid',
-        `there is no recipe ${JSON.stringify(recipe)}; there are debian-12, debian-12-mesh (with the agent and Consul), ramdisk, uki (the ramdisk, signed), loaders, deb and vagrant-box`,
+        `there is no recipe ${JSON.stringify(recipe)}; there are ${Object.keys(SUITES).join(', ')} (--mesh: with the agent and Consul), ramdisk, uki (the ramdisk, signed), loaders, deb and vagrant-box`,
       )
+    }
   }
 }
 
@@ -187,30 +180,6 @@ const digestOf = async (path: string) =>
   createHash('sha256')
     .update(await readFile(path))
     .digest('hex')
-
-/** The lab's Debian, from the store when the same recipe made it before. */
-export async function debianFor(
-  storeDir: string,
-  cacheDir: string,
-  opts: { say: Say; force?: boolean; name?: string; architecture?: Architecture; extras?: Extras },
-): Promise<ImageIndex> {
-  const store = new ImageStore(storeDir)
-  const { say, architecture = 'x86_64', extras } = opts
-  const name = opts.name ?? (architecture === 'x86_64' ? 'debian-12' : 'debian-12-arm64')
-  const keyed = `${name}-${debianKey(architecture, extras)}`
-  const known = opts.force ? undefined : await store.find(keyed).catch(() => undefined)
-  if (known) return known
-  return inScratch({ root: cacheDir, name: 'debian-work' }, async (workDir) => {
-    const disk = join(workDir, 'disk.raw')
-    const traits = await buildDebian({ workDir, disk, architecture, say, ...(extras ? { extras } : {}) })
-    say('cutting the image into pieces')
-    return asOwned(store, async () => {
-      const image = await importImage(store, { source: disk, name: keyed, format: 'raw', traits })
-      // The plain name moves to the newest build.
-      return store.rename(image.id, [name, keyed])
-    })
-  })
-}
 
 export async function importOne(
   source: string,

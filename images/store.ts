@@ -7,11 +7,14 @@ import { syncFolder, writeWhole } from '../kit/files.ts'
 import type { StoredImage } from './garbage.ts'
 import { ImageIndex, indexFlaw } from './index.ts'
 import { ImageOrigin } from './origin.ts'
+import { damageText } from './scrub-text.ts'
 
 const ID = /^[0-9a-f]{64}$/
 /** Beside the index of an image. */
 export const ORIGIN = 'origin.json'
 const DAMAGED = 'damaged.json'
+/** Left beside the index by a build. */
+export type Beside = 'sbom.cdx.json' | 'signature.json'
 /** Empty: its time counts. */
 const PROVEN = 'proven'
 /** Names stand in URLs and paths of users' scripts: letters, digits, dot, dash, underscore. */
@@ -165,6 +168,14 @@ export class ImageStore {
     return text === undefined ? undefined : ImageOrigin.safeParse(parsed(text)).data
   }
 
+  async beside(id: string, name: Beside): Promise<string | undefined> {
+    return readFile(join(this.directory(id), name), 'utf8').catch(() => undefined)
+  }
+
+  async setBeside(id: string, name: Beside, text: string): Promise<void> {
+    await writeWhole(join(this.directory(id), name), text, 0o644)
+  }
+
   /** What was found damaged of an image; none: it is whole, as far as anybody looked. */
   async setDamaged(id: string, pieces: readonly number[]): Promise<void> {
     const path = join(this.directory(id), DAMAGED)
@@ -270,15 +281,6 @@ function parsed(text: string): unknown {
   } catch {
     return undefined
   }
-}
-
-export function damageText(
-  image: { readonly id: string; readonly names: readonly string[]; readonly pieces: number },
-  damaged: readonly number[],
-): string | undefined {
-  if (damaged.length === 0) return undefined
-  const name = image.names[0] ?? image.id.slice(0, 16)
-  return `${damaged.length} of the ${image.pieces} pieces of image ${name} are damaged`
 }
 
 /** When a process began, in ticks since the machine did: field 22 of /proc/PID/stat. "0" for one that is not there. */

@@ -8,7 +8,7 @@ export function imageCommands(program: Command): void {
     .command('build')
     .argument(
       '<recipe>',
-      'debian-12, debian-12-mesh, ramdisk, uki (the ramdisk as one signed program of UEFI), loaders (iPXE), deb or vagrant-box',
+      'debian-12, debian-13, ramdisk, uki (the ramdisk as one signed program of UEFI), loaders (iPXE), deb or vagrant-box',
     )
     .option('--store <dir>', 'image store')
     .option('--cache <dir>', 'where built things are kept')
@@ -17,7 +17,12 @@ export function imageCommands(program: Command): void {
       '--link <path>',
       'of ramdisk: a symbolic link that is pointed at it, for a configuration that stays as it is',
     )
-    .option('--arch <arch>', 'of ramdisk and debian-12: amd64 or arm64', 'amd64')
+    .option('--arch <arch>', 'of ramdisk and debian-*: amd64 or arm64', 'amd64')
+    .option('--packages <names>', 'of debian-*: packages beside the usual ones, with commas')
+    .option('--hardened', 'of debian-*: with the hardened profile (docs/images.md)')
+    .option('--mesh', 'of debian-*: with the agent of the mesh and Consul')
+    .option('--name <name>', 'of debian-*: of the image in the store')
+    .option('--sign-key <file>', 'of debian-*: the Ed25519 key that signs the image, in PEM')
     .option('--config <file>', 'of uki: the configuration of the conductor, whose address and pin go inside')
     .option(
       '--key <file>',
@@ -57,6 +62,14 @@ export function imageCommands(program: Command): void {
       (await import('../image.ts')).showImage(name, options),
     )
   image
+    .command('sbom')
+    .argument('<name>', 'name or id')
+    .option('--store <dir>', 'image store')
+    .description('print what is in an image that was built here, as CycloneDX (JSON)')
+    .action(async (name: string, options: { store?: string }) =>
+      (await import('../image-gc.ts')).printSbom(name, options),
+    )
+  image
     .command('rm')
     .argument('<name...>', 'names or ids')
     .option('--store <dir>', 'image store')
@@ -73,12 +86,60 @@ export function imageCommands(program: Command): void {
       .option('--dry-run', 'only show what would be removed, and why the others stay')
       .option('--unused-hours <hours>', 'that were not used for so long; otherwise images.gc.keepUnusedHours'),
   ).action(async (options) => (await import('../image-gc.ts')).collect(options))
+  seriesCommands(image)
   image
     .command('verify')
     .argument('[name...]', 'names or ids; all images without one')
     .option('--store <dir>', 'image store')
-    .description('read and prove every piece of images of the store; exit status 1: one is damaged')
-    .action(async (names: string[], options: { store?: string }) =>
+    .option('--public-key <file...>', 'they must be signed by one of these Ed25519 keys, in PEM')
+    .description('read and prove every piece of images of the store; exit status 1: one is damaged, or not signed')
+    .action(async (names: string[], options: { store?: string; publicKey?: string[] }) =>
       (await import('../image-gc.ts')).verify(names, options),
     )
+}
+
+const series = () => import('../image-series.ts')
+
+function seriesCommands(image: Command): void {
+  onServer(
+    image
+      .command('release')
+      .argument('<name>', 'of the series, as image_source NAME:VERSION has it')
+      .argument('<version>', 'such as 2026.1')
+      .option('--image <image>', 'name or id of an image of the store; otherwise the name of the series')
+      .option('--channel <channel>', 'promotes it to this channel as well')
+      .description('release an image as a version, which names it for ever'),
+  ).action(async (name: string, version: string, options) => (await series()).release(name, version, options))
+  onServer(
+    image
+      .command('promote')
+      .argument('<name>', 'of the series')
+      .argument('<channel>', 'such as candidate or stable')
+      .option('--from <channel>', 'the version that this channel is at')
+      .option('--version <version>', 'this version')
+      .description('point a channel at a version; nodes that follow it are behind until they are rebuilt'),
+  ).action(async (name: string, channel: string, options) => (await series()).promote(name, channel, options))
+  onServer(
+    image
+      .command('rollback')
+      .argument('<name>', 'of the series')
+      .argument('<channel>', 'such as stable')
+      .description('take a channel back to the version before'),
+  ).action(async (name: string, channel: string, options) => (await series()).rollback(name, channel, options))
+  onServer(
+    image
+      .command('withdraw')
+      .argument('<name>', 'of the series')
+      .argument('<version>', 'that no channel needs')
+      .description('forget a version'),
+  ).action(async (name: string, version: string, options) => (await series()).withdraw(name, version, options))
+  onServer(
+    image.command('channels').argument('[name]', 'of one series').description('versions of images, and their channels'),
+  ).action(async (name: string | undefined, options) => (await series()).channels(name, options))
+  onServer(
+    image
+      .command('status')
+      .option('--behind', 'only nodes that are behind their channel')
+      .description('which image and version each node was deployed with, and whether it is behind its channel'),
+  ).action(async (options) => (await series()).status(options))
 }

@@ -81,6 +81,10 @@ export function nodeCommands(program: Command): void {
     if (target === 'active')
       command
         .option('--all', 'every available node, as one roll-out')
+        .option(
+          '--behind',
+          'of --all: instead rebuild active nodes whose channel is at another image (rackward image status)',
+        )
         .option('--class <name>', 'of --all: nodes of this resource class')
         .option('--canary <number>', 'of --all: so many first, of different racks (a number, or a share such as 1%)')
         .option('--stop-on <failures>', 'of --all: stop when so many failed (a number, or a share such as 5%)')

@@ -13,7 +13,7 @@ import type { DescribedRoute } from './route.ts'
 
 export interface ImageRouteParts {
   readonly store: Store
-  readonly images: Pick<ImageStore, 'list' | 'broken'>
+  readonly images: Pick<ImageStore, 'list' | 'broken' | 'find'>
   readonly imageKeeper: Pick<ImageKeeper, 'collect'>
 }
 

@@ -23,6 +23,7 @@ import { rackRoutes } from './rack.ts'
 import { roomRoutes, type RoomRouteParts } from './rooms.ts'
 import { rolloutRoutes, type RolloutRouteParts } from './rollouts.ts'
 import { hookRoutes, type HookRouteParts } from './hooks.ts'
+import { seriesRoutes, type SeriesRouteParts } from './image-series.ts'
 import { imageRoutes, type ImageRouteParts } from './images.ts'
 import { sessionRoutes, type SessionRouteParts } from './session-routes.ts'
 import { linkRoutes } from './link-routes.ts'
@@ -39,6 +40,7 @@ import { veilDrift, veilNode, veilPoll } from './veil.ts'
 export interface RackwardParts
   extends
     RolloutRouteParts,
+    SeriesRouteParts,
     RoomRouteParts,
     MeshParts,
     EventRouteParts,
@@ -77,6 +79,7 @@ export function rackwardRoutes(parts: RackwardParts): Route[] {
     ...linkRoutes(parts),
     ...boardRoutes(parts),
     ...imageRoutes(parts),
+    ...seriesRoutes(parts),
     ...admissionRoutes(parts),
     ...rackRoutes(parts),
     ...rolloutRoutes(parts),

@@ -6,7 +6,8 @@ import { Loop } from '../../kit/loop.ts'
 import { sortImages, type References, type Sorted } from '../../images/garbage.ts'
 import type { ImageIndex } from '../../images/index.ts'
 import { damagedPieces } from '../../images/scrub.ts'
-import { damageText, type ImageStore } from '../../images/store.ts'
+import { damageText } from '../../images/scrub-text.ts'
+import type { ImageStore } from '../../images/store.ts'
 import type { NodeRecord } from '../node/record.ts'
 
 export interface KeeperParts {

@@ -9,6 +9,7 @@ import { nameOf, pinnedName } from '../node/run/image-place.ts'
 import { openRollouts, turnsOf } from '../rollouts/kept.ts'
 import type { Store } from '../store/port.ts'
 import { nodeSlices } from '../store/slices.ts'
+import { seriesReferences } from './series.ts'
 
 export async function imageReferences(store: Store): Promise<References> {
   const [damaged] = (await store.survey()).filter(({ kind }) => kind !== 'port')
@@ -23,6 +24,7 @@ export async function imageReferences(store: Store): Promise<References> {
       const user = `node ${node.name ?? node.uuid} uses it`
       for (const word of wordsOf(node)) by.set(word, user)
     }
+  for (const [image, user] of await seriesReferences(store)) if (!by.has(image)) by.set(image, user)
   let anyFetched: string | undefined
   for (const rollout of await openRollouts(store)) {
     const user = `the roll-out of ${rollout.site} refers to it`

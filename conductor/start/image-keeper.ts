@@ -18,7 +18,7 @@ export async function startImageKeeper(
   }: Pick<Storage & Provisioning, 'store' | 'images' | 'glance' | 'oci' | 's3' | 'changes'>,
 ): Promise<ImageKeeper> {
   const { config, clock, log } = context
-  const source = new ImageSource(importParts(config, { store: images, glance, oci, s3, clock }))
+  const source = new ImageSource(importParts(config, { store: images, records: store, glance, oci, s3, clock }))
   const { gc, scrubHours } = config.images
   const keeper = new ImageKeeper({
     images,

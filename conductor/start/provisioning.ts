@@ -92,7 +92,7 @@ export const loaderRule = (
   { store, images, glance, oci, s3 }: Pick<Storage, 'store' | 'images' | 'glance' | 'oci' | 's3'>,
 ): LoaderRule =>
   new LoaderRule({
-    images: new ImageSource(importParts(config, { store: images, glance, oci, s3, clock })),
+    images: new ImageSource(importParts(config, { store: images, records: store, glance, oci, s3, clock })),
     store,
     clock,
     rule: config.provision.unsignedImages,
@@ -109,7 +109,7 @@ export function makePerformer(
 ): Performer {
   const { bmcQueue, bmcs, consoles, store, sightings, images, glance, oci, s3, boot, childSteps } = parts
   const { config, clock } = context
-  const imports = importParts(config, { store: images, glance, oci, s3, clock })
+  const imports = importParts(config, { store: images, records: store, glance, oci, s3, clock })
   const { bootFileBytes: fileBytes, unusedBootFileBytes: unusedBytes } = config.limits.images
   const bootFiles = new BootFiles(images, clock, { fileBytes, unusedBytes })
   const firmware =

@@ -1,8 +1,11 @@
 /** Where Debian packages come from: the machine's own apt configuration, so that a local mirror is used wherever one is
  *  set. */
+import { readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { runOk } from '../../kit/run.ts'
 import { Fault } from '../../kit/fault.ts'
 
+const APT_HELPER = '/usr/lib/apt/apt-helper'
 const MINUTE_MS = 60_000
 /** What a program mounts ends with it, however it ends, and is seen by nobody else. */
 const OWN_MOUNTS = ['unshare', '--mount', '--propagation', 'private']
@@ -31,10 +34,41 @@ export async function machineSources(suite: string): Promise<string[]> {
 /** The machine's own sources of `suite`; where it has none, those of its own Debian with the suite's name in them. */
 export async function sourcesOf(suite: string): Promise<string[]> {
   const own = await machineSources(suite).catch(() => [])
-  if (own.length > 0) return own
-  const [line = ''] = await machineSources('')
-  const [, uri = ''] = line.split(' ')
-  return [`deb ${uri} ${suite} main`]
+  return own.length > 0 ? own : renamed(await machineSources(''), suite)
+}
+
+/** Sources of another suite from the same places, with its updates where these have them. */
+export function renamed(lines: readonly string[], suite: string): string[] {
+  const others = lines
+    .map((line) => line.split(' '))
+    .map(([deb, uri, name = '', ...rest]) => {
+      const [, suffix = ''] = /^[a-z]+(|-updates|-security)$/.exec(name) ?? []
+      return [deb, uri, `${suite}${suffix}`, ...rest].join(' ')
+    })
+  return [...new Set(others)]
+}
+
+/** When the newest of these sources was made, in seconds: what they hold does not change until they are made anew. */
+export async function releasedAt(sources: readonly string[], workDir: string): Promise<number> {
+  const times: number[] = []
+  for (const [i, line] of sources.entries()) {
+    const [, uri = '', suite = ''] = line.split(' ')
+    const to = join(workDir, `InRelease-${i}`)
+    // As apt fetches: through its proxies.
+    await runOk([APT_HELPER, 'download-file', `${uri.replace(/\/*$/, '')}/dists/${suite}/InRelease`, to], {
+      timeoutMs: MINUTE_MS,
+    })
+    times.push(releaseDate(await readFile(to, 'utf8')))
+    await rm(to)
+  }
+  return Math.max(...times)
+}
+
+/** The field `Date` of a Release file, in seconds. */
+export function releaseDate(text: string): number {
+  const ms = Date.parse(/^Date:\s*(.+)$/m.exec(text)?.[1] ?? '')
+  if (!Number.isFinite(ms)) throw new Fault('run.failed', 'the Release file of an apt source has no date')
+  return Math.floor(ms / 1000)
 }
 
 /** Builds a tree of Debian packages. `variant`: `extract` unpacks and runs nothing; `minbase` installs a system. */
@@ -50,6 +84,9 @@ export async function debootstrap(opts: {
   setupHooks?: readonly string[]
   /** One-line apt sources; otherwise the machine's own for this suite. */
   sources?: readonly string[]
+  /** Whether the licences of the packages stay: what is handed on must have them. */
+  licences?: boolean
+  env?: Readonly<Record<string, string>>
   say: (line: string) => void
 }): Promise<void> {
   const sources = opts.sources ?? (await machineSources(opts.suite))
@@ -66,6 +103,7 @@ export async function debootstrap(opts: {
       '--aptopt=Acquire::Retries "3"',
       '--aptopt=Acquire::Languages "none"',
       '--dpkgopt=path-exclude=/usr/share/doc/*',
+      ...(opts.licences ? ['--dpkgopt=path-include=/usr/share/doc/*/copyright'] : []),
       '--dpkgopt=path-exclude=/usr/share/man/*',
       '--dpkgopt=path-exclude=/usr/share/locale/*',
       '--skip=check/empty',
@@ -76,6 +114,6 @@ export async function debootstrap(opts: {
       ...sources,
     ],
     // A system of another architecture is emulated, which takes several times as long.
-    { timeoutMs: (opts.variant === 'minbase' ? 60 : 20) * MINUTE_MS },
+    { timeoutMs: (opts.variant === 'minbase' ? 60 : 20) * MINUTE_MS, ...(opts.env ? { env: opts.env } : {}) },
   )
 }

@@ -1,20 +1,29 @@
-/** `rackward image build debian-12`: systemd, Debian's kernel, GRUB for BIOS and UEFI (with Secure Boot or without),
- *  cloud-init that reads the config drive, SSH, serial console. */
-import { mkdir, writeFile } from 'node:fs/promises'
+/** `rackward image build debian-12` and others of ./catalogue.ts: systemd, Debian's kernel, GRUB for BIOS and UEFI
+ *  (with Secure Boot or without), cloud-init that reads the config drive, SSH, serial console. */
+import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { debianArchitecture, type Architecture } from '../../kit/architecture.ts'
 import { Fault } from '../../kit/fault.ts'
 import { run, runOk } from '../../kit/run.ts'
-import { IMAGE_FIELDS } from '../index.ts'
-import { debootstrap } from './apt.ts'
+import { IMAGE_FIELDS, type ImageTraits } from '../index.ts'
+import { debootstrap, releasedAt, sourcesOf } from './apt.ts'
 import { cacheKey } from './cache.ts'
+import { PLAIN, SUITES, type DebianName, type DebianRecipe } from './catalogue.ts'
+import { checkHardening, sbomOfTree, usedMibOf } from './debian-tree.ts'
 import { makeDisk, rootPartition } from './disk.ts'
 import { ARM64_DISK_MODULES } from './drivers.ts'
 import { efiLoader, SIGNED_PACKAGES } from './esp.ts'
 import { grubMenu } from './grub.ts'
+import {
+  HARDENED_CLOUD_CFG,
+  HARDENED_FSTAB,
+  HARDENED_KERNEL_ARGS,
+  HARDENED_PACKAGES,
+  hardeningHooks,
+} from './hardening.ts'
+import { buildEnv, clampTimes } from './normalize.ts'
 import { removeTree } from './scratch.ts'
 
-const SUITE = 'bookworm'
 const TIMEOUT_MS = 10 * 60_000
 /** Fixed, so that the same packages make the same image; every deployed disk has it, as with any cloud image. */
 const ROOT_UUID = '7a1c8b52-6f0d-4c3e-9b1a-52ac0d12deb1'
@@ -68,6 +77,9 @@ locale: false
  *  until its next boot (cloud-init issues 3158 and 4451). */
 const AFTER_CARDS = '[Unit]\nWants=systemd-udev-settle.service\nAfter=systemd-udev-settle.service\n'
 
+/** Logs and copies of what packages changed, and what says when it was made. */
+const CHANCE_HOOK =
+  'rm -rf "$1"/etc/*- "$1"/etc/.pwd.lock "$1"/var/lib/systemd/random-seed "$1"/var/cache/ldconfig/aux-cache "$1"/var/cache/debconf/*-old "$1"/var/log/apt "$1"/run/sshd; if [ -f "$1/etc/mdadm/mdadm.conf" ]; then sed -i "/^# This configuration was auto-generated/d" "$1/etc/mdadm/mdadm.conf"; fi'
 /** The directory of GRUB's modules lets an operator's own menu load what it wants. */
 const BIOS_HOOK =
   'mkdir -p "$1/boot/grub" && cp -r "$1/usr/lib/grub/i386-pc" "$1/boot/grub/i386-pc" && rm -f "$1"/boot/grub/i386-pc/*.module "$1"/boot/grub/i386-pc/*.image'
@@ -120,21 +132,30 @@ export interface Extras {
 
 const NO_EXTRAS: Extras = { packages: [], debs: [], files: [] }
 
-export const debianKey = (architecture: Architecture, extras: Extras = NO_EXTRAS): string =>
+/** `epochSeconds`: where the order names it. */
+export const debianKey = (
+  architecture: Architecture,
+  extras: Extras = NO_EXTRAS,
+  { recipe = PLAIN, epochSeconds }: { recipe?: DebianRecipe | undefined; epochSeconds?: number | undefined } = {},
+): string =>
   cacheKey([
     JSON.stringify({
       packages: packagesOf(architecture),
       CLOUD_CFG,
       AFTER_CARDS,
       HOOKS,
+      CHANCE_HOOK,
       BIOS_HOOK,
-      SUITE,
       SPARE_MIB,
-      layout: 7,
+      layout: 8,
     }),
+    JSON.stringify([recipe.suite, recipe.packages, epochSeconds]),
+    ...(recipe.hardened
+      ? [JSON.stringify([HARDENED_PACKAGES, hardeningHooks(), HARDENED_FSTAB, HARDENED_CLOUD_CFG])]
+      : []),
     IMAGE_FIELDS.join(' '),
     architecture,
-    grubMenu(ROOT_UUID, architecture),
+    menuOf(recipe, architecture),
     ...(architecture === 'x86_64' ? [] : [JSON.stringify(FEW_MODULES[architecture])]),
     ...(extras === NO_EXTRAS
       ? []
@@ -147,6 +168,9 @@ export const debianKey = (architecture: Architecture, extras: Extras = NO_EXTRAS
           ]),
         ]),
   ])
+
+const menuOf = ({ hardened }: DebianRecipe, architecture: Architecture): string =>
+  grubMenu(ROOT_UUID, architecture, hardened ? HARDENED_KERNEL_ARGS : '')
 
 const packagesOf = (architecture: Architecture): readonly string[] => [...PACKAGES, ...OWN_PACKAGES[architecture]]
 
@@ -161,25 +185,45 @@ const extraHooks = ({ debs, files }: Extras): string[] => [
   ...files.map(({ from, to }) => `install -D -m 0755 '${from}' "$1${to}"`),
 ]
 
-/** Makes `disk` (raw) and says how the deploy grows it. */
+export interface BuiltDebian {
+  /** How the deploy grows the disk, and what it is for. */
+  readonly traits: ImageTraits
+  /** Of everything younger. */
+  readonly epochSeconds: number
+  readonly sbom: string
+}
+
+/** Makes `disk` (raw). */
 export async function buildDebian(opts: {
   workDir: string
   disk: string
   architecture: Architecture
   say: (line: string) => void
   extras?: Extras
-}) {
-  const extras = opts.extras ?? NO_EXTRAS
-  const { architecture } = opts
+  recipe?: DebianRecipe
+  /** Otherwise that of the newest of its apt sources. */
+  epochSeconds?: number | undefined
+}): Promise<BuiltDebian> {
+  const { architecture, recipe = PLAIN, extras = NO_EXTRAS } = opts
   await checkRuns(architecture)
   const tree = join(opts.workDir, 'tree')
   await mkdir(opts.workDir, { recursive: true })
+  const sources = await sourcesOf(recipe.suite)
+  const epochSeconds = opts.epochSeconds ?? (await releasedAt(sources, opts.workDir))
   await debootstrap({
-    suite: SUITE,
+    suite: recipe.suite,
     variant: 'minbase',
-    packages: [...packagesOf(architecture), ...extras.packages],
+    packages: [
+      ...packagesOf(architecture),
+      ...(recipe.hardened ? HARDENED_PACKAGES : []),
+      ...recipe.packages,
+      ...extras.packages,
+    ],
     architecture: debianArchitecture(architecture),
     target: tree,
+    sources,
+    licences: true,
+    env: buildEnv(epochSeconds),
     setupHooks: FEW_MODULES[architecture].setup,
     hooks: [
       ...extraHooks(extras),
@@ -187,19 +231,18 @@ export async function buildDebian(opts: {
       ...HOOKS,
       ...FEW_MODULES[architecture].customize,
       ...(extras.hooks ?? []),
+      ...(recipe.hardened ? hardeningHooks() : []),
+      CHANCE_HOOK,
     ],
     say: opts.say,
   })
   try {
-    await mkdir(join(tree, 'boot/grub'), { recursive: true })
-    await writeFile(join(tree, 'boot/grub/grub.cfg'), grubMenu(ROOT_UUID, architecture))
-    await writeFile(join(tree, 'etc/fstab'), `UUID=${ROOT_UUID} / ext4 errors=remount-ro 0 1\n`)
-    await mkdir(join(tree, 'etc/cloud/cloud.cfg.d'), { recursive: true })
-    await writeFile(join(tree, 'etc/cloud/cloud.cfg.d/90-rackward.cfg'), CLOUD_CFG)
-    const dropIns = join(tree, 'etc/systemd/system/cloud-init-local.service.d')
-    await mkdir(dropIns, { recursive: true })
-    await writeFile(join(dropIns, 'after-cards.conf'), AFTER_CARDS)
-    const usedMib = Math.ceil(Number((await runOk(['du', '-sm', tree], { timeoutMs: TIMEOUT_MS })).split('\t')[0]))
+    await writeConfiguration(tree, recipe, architecture)
+    if (recipe.hardened) await checkHardening(tree, opts.say)
+    const name = (Object.keys(SUITES) as DebianName[]).find((one) => SUITES[one] === recipe.suite) ?? recipe.suite
+    const sbom = await sbomOfTree(tree, { name, epochSeconds })
+    await clampTimes(tree, epochSeconds)
+    const usedMib = await usedMibOf(tree)
     opts.say(`laying out the disk image: ${usedMib} MiB of files`)
     await makeDisk({
       tree,
@@ -208,16 +251,35 @@ export async function buildDebian(opts: {
       workDir: join(opts.workDir, 'disk'),
       rootUuid: ROOT_UUID,
       rootMib: Math.ceil(usedMib * 1.08) + (extras.spareMib ?? SPARE_MIB),
+      epochSeconds,
     })
+    return { traits: traitsOf(architecture), epochSeconds, sbom }
   } finally {
     await removeTree(tree)
   }
-  return {
-    osType: 'linux',
-    architecture,
-    grow: { partition: rootPartition(architecture), fileSystem: 'ext4' as const },
-    efiLoader: efiLoader(architecture),
-  }
+}
+
+const traitsOf = (architecture: Architecture): ImageTraits => ({
+  osType: 'linux',
+  architecture,
+  grow: { partition: rootPartition(architecture), fileSystem: 'ext4' },
+  efiLoader: efiLoader(architecture),
+})
+
+async function writeConfiguration(tree: string, recipe: DebianRecipe, architecture: Architecture): Promise<void> {
+  const { hardened } = recipe
+  const menu = join(tree, 'boot/grub/grub.cfg')
+  await mkdir(join(tree, 'boot/grub'), { recursive: true })
+  await writeFile(menu, menuOf(recipe, architecture))
+  if (hardened) await chmod(menu, 0o600)
+  const root = `UUID=${ROOT_UUID} / ext4 errors=remount-ro 0 1\n`
+  await writeFile(join(tree, 'etc/fstab'), hardened ? `${root}${HARDENED_FSTAB}` : root)
+  await mkdir(join(tree, 'etc/cloud/cloud.cfg.d'), { recursive: true })
+  const cloud = hardened ? `${CLOUD_CFG.replace('disable_root: false\n', '')}${HARDENED_CLOUD_CFG}` : CLOUD_CFG
+  await writeFile(join(tree, 'etc/cloud/cloud.cfg.d/90-rackward.cfg'), cloud)
+  const dropIns = join(tree, 'etc/systemd/system/cloud-init-local.service.d')
+  await mkdir(dropIns, { recursive: true })
+  await writeFile(join(dropIns, 'after-cards.conf'), AFTER_CARDS)
 }
 
 /** The scripts of packages are run in the tree. Throws `input.missing` where this machine cannot run programs of the

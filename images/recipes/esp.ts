@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Architecture } from '../../kit/architecture.ts'
 import { runOk } from '../../kit/run.ts'
 import { earlyConfig } from './grub.ts'
+import { buildEnv } from './normalize.ts'
 
 const MIB = 1024 * 1024
 const TIMEOUT_MS = 60_000
@@ -32,6 +33,7 @@ export async function makeEsp(opts: {
   workDir: string
   rootUuid: string
   sizeMib: number
+  epochSeconds: number
 }): Promise<Buffer> {
   const esp = join(opts.workDir, 'esp.img')
   const config = join(opts.workDir, 'esp-grub.cfg')
@@ -43,11 +45,12 @@ export async function makeEsp(opts: {
   }
   // Where firmware looks when it has no boot entry, and where Debian's own tools expect it.
   const shims = [`::${efiLoader(opts.architecture).replaceAll('\\', '/')}`, `::/EFI/debian/shim${short}.efi`]
-  const mtools = (...argv: string[]) => runOk(argv, { timeoutMs: TIMEOUT_MS })
+  const env = buildEnv(opts.epochSeconds)
+  const mtools = (...argv: string[]) => runOk(argv, { timeoutMs: TIMEOUT_MS, env })
 
   await writeFile(esp, '')
   await truncate(esp, opts.sizeMib * MIB)
-  await mtools('mkfs.vfat', '-F', '32', '-n', 'ESP', esp)
+  await mtools('mkfs.vfat', '--invariant', '-F', '32', '-n', 'ESP', esp)
   for (const dir of ['::/EFI', '::/EFI/BOOT', '::/EFI/debian']) await mtools('mmd', '-i', esp, dir)
   for (const shim of shims) {
     await mtools('mcopy', '-i', esp, join(opts.tree, `usr/lib/shim/shim${short}.efi.signed`), shim)

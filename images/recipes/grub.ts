@@ -55,10 +55,11 @@ const SERIAL: Readonly<Record<Architecture, string>> = { x86_64: 'ttyS0', aarch6
 export const grubMenu = (
   rootUuid: string,
   architecture: Architecture,
+  kernelArgs = '',
 ): string => `${TERMINAL[architecture]}set timeout=0
 menuentry "Debian GNU/Linux" {
   search --no-floppy --fs-uuid --set=root ${rootUuid}
-  linux /vmlinuz root=UUID=${rootUuid} ro console=tty0 console=${SERIAL[architecture]},115200n8
+  linux /vmlinuz root=UUID=${rootUuid} ro ${kernelArgs === '' ? '' : `${kernelArgs} `}console=tty0 console=${SERIAL[architecture]},115200n8
   initrd /initrd.img
 }
 `

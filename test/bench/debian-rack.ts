@@ -1,7 +1,8 @@
 /** What benchmarks of deploys share: the ramdisk and the image, the virtual server, and when its system is up. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { debianFor, defaultCache, ramdiskFor } from '../../cli/image.ts'
+import { debianFor } from '../../cli/image-debian.ts'
+import { defaultCache, ramdiskFor } from '../../cli/image.ts'
 import type { ImageIndex } from '../../images/index.ts'
 import { until } from '../../kit/clock.ts'
 import { run } from '../../kit/run.ts'

@@ -3,7 +3,8 @@
  *  both, and their ratio. */
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { debianFor, defaultCache, loadersFor, ramdiskFor } from '../../cli/image.ts'
+import { debianFor } from '../../cli/image-debian.ts'
+import { defaultCache, loadersFor, ramdiskFor } from '../../cli/image.ts'
 import { chooseAccel } from '../lab/accel.ts'
 import { RackConductor } from '../lab/conductor.ts'
 import { travel } from '../lab/journey.ts'

@@ -42,6 +42,13 @@ test('without an image each node gets what its instance_info names; the checksum
   })
 })
 
+test('nodes that are behind are rebuilt as they are asked for, which has to be agreed to as a rebuild', () => {
+  const plan = planFor([node(1, { instance: { image_source: 'web@stable' } as never })], { behind: true }, {})
+  expect(Plan.parse(plan)).toEqual(plan)
+  expect(plan.items[0]?.stages).toEqual([{ do: 'verb', verb: 'rebuild' }])
+  expect(unagreed(plan, { deploy: ['n1'] })).toEqual({ rebuild: ['n1'] })
+})
+
 test.each([
   ['--canary', { canary: '-1' }],
   ['--canary', { canary: '2.5' }],

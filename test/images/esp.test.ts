@@ -22,7 +22,17 @@ test('firmware finds shim, shim finds GRUB, and GRUB finds the root file system'
       await writeFile(join(tree, name), text)
     }
     const esp = join(dir, 'esp')
-    await writeFile(esp, await makeEsp({ tree, architecture: 'x86_64', workDir: dir, rootUuid: UUID, sizeMib: 40 }))
+    await writeFile(
+      esp,
+      await makeEsp({
+        tree,
+        architecture: 'x86_64',
+        workDir: dir,
+        rootUuid: UUID,
+        sizeMib: 40,
+        epochSeconds: 1_750_000_000,
+      }),
+    )
     const read = (path: string) => runOk(['mtype', '-i', esp, `::/EFI/${path}`], { timeoutMs: 30_000 })
 
     expect(await Promise.all(['BOOT/BOOTX64.EFI', 'BOOT/grubx64.efi', 'BOOT/mmx64.efi'].map(read))).toEqual([
@@ -50,7 +60,17 @@ test('that of arm64 has the loaders of arm64', async () => {
       await writeFile(path, text)
     }
     const esp = join(dir, 'esp')
-    await writeFile(esp, await makeEsp({ tree, architecture: 'aarch64', workDir: dir, rootUuid: UUID, sizeMib: 40 }))
+    await writeFile(
+      esp,
+      await makeEsp({
+        tree,
+        architecture: 'aarch64',
+        workDir: dir,
+        rootUuid: UUID,
+        sizeMib: 40,
+        epochSeconds: 1_750_000_000,
+      }),
+    )
     const read = (path: string) => runOk(['mtype', '-i', esp, `::/EFI/${path}`], { timeoutMs: 30_000 })
     expect(await Promise.all(['BOOT/BOOTAA64.EFI', 'BOOT/grubaa64.efi', 'debian/shimaa64.efi'].map(read))).toEqual([
       'shim',

@@ -132,7 +132,9 @@ describe('from a URL', () => {
     expect(await code(importImage(store, { source: `${base}/huge`, name: 'x' }))).toBe('image.space')
   })
   test('a node’s URL needs a checksum, is imported once for many nodes, and a file URL stays within the allowed paths', async () => {
+    const series = new Map<string, string>()
     const source = new ImageSource({
+      series: (name) => Promise.resolve(series.get(name)),
       glance: undefined,
       oci: noRegistry,
       store,
@@ -154,6 +156,10 @@ describe('from a URL', () => {
     await symlink('/etc/passwd', join(dir, 'allowed/passwd'))
     expect(await code(source.resolve(node(`file://${dir}/allowed/passwd`, '0'.repeat(64))))).toBe('input.invalid')
     expect(await code(source.resolve(node('no-such-image')))).toBe('image.missing')
+    expect(await code(source.resolve(node('web@stable')))).toBe('image.missing')
+    series.set('web@stable', images[0]?.id ?? '')
+    expect((await source.resolve(node('web@stable'))).id).toBe(images[0]?.id)
+    expect((await source.known(node('web@stable')))?.id).toBe(images[0]?.id)
   })
 })
 

@@ -75,7 +75,7 @@ const THINGS: readonly (readonly [start: string, uuid: string, name: string | un
 ]
 /** What belongs to nobody in particular, or is for others than users of the API. */
 const OF_ALL =
-  /^\/v1\/(chassis|deploy_templates|inspection_rules|drivers|conductors|heartbeat)\/|^\/rackward\/v1\/(mesh|incidents|rollouts|rooms)\//
+  /^\/v1\/(chassis|deploy_templates|inspection_rules|drivers|conductors|heartbeat)\/|^\/rackward\/v1\/(mesh|incidents|rollouts|rooms|image-series)\//
 
 /** Bodies that are acceptable, so that the look-up is what refuses. */
 const BODIES: Readonly<Record<string, unknown>> = {

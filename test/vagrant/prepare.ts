@@ -3,7 +3,8 @@
 import { existsSync } from 'node:fs'
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { debianFor, defaultCache, meshExtras, packagesFor, ramdiskFor, vagrantBox } from '../../cli/image.ts'
+import { debianFor } from '../../cli/image-debian.ts'
+import { defaultCache, meshExtras, packagesFor, ramdiskFor, vagrantBox } from '../../cli/image.ts'
 import { runOk } from '../../kit/run.ts'
 import { ROOT } from '../lab/root.ts'
 

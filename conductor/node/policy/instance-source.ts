@@ -6,6 +6,7 @@ import { isSafeWord } from '../../../pxe/script.ts'
 import { parseChecksum, type Checksum } from '../../../images/checksum.ts'
 import { isOci, parseOci } from '../../../images/oci-reference.ts'
 import { isS3, parseS3 } from '../../../images/s3.ts'
+import { seriesReference } from '../../../images/series.ts'
 import { isImageName } from '../../../images/store.ts'
 import type { NodeRecord } from '../record.ts'
 import { rebootWish } from './reboot.ts'
@@ -81,7 +82,7 @@ export function imageSource(
   if (value !== undefined && typeof value !== 'string')
     throw new Fault('input.invalid', 'instance_info/image_checksum is not a text')
   if (schemeOf(source) === 'glance') return { source: knownToGlance(source, 'image_source', rules) }
-  if (isImageName(source)) return { source }
+  if (isImageName(source) || seriesReference(source)) return { source }
   if (isOci(source)) {
     parseOci(source)
     pullSecretOf(info)

@@ -27,6 +27,8 @@ export interface ImageSourceParts {
   readonly glance: Glance | undefined
   readonly oci: OciRegistry
   readonly s3?: S3 | undefined
+  /** The id of the image that a source names by version or channel; undefined: it names none so. */
+  readonly series?: (source: string) => Promise<string | undefined>
 }
 
 /** What is known of who wants an image. */

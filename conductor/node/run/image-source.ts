@@ -14,6 +14,8 @@ import type { OciRegistry } from '../../../images/oci-registry.ts'
 import type { S3 } from '../../../images/s3.ts'
 import type { ImageStore } from '../../../images/store.ts'
 import type { Config } from '../../config.ts'
+import { imageOfSeries } from '../../image-store/series.ts'
+import type { Store } from '../../store/port.ts'
 import { glanceId, imageSource, type SourceRules } from '../policy/instance-source.ts'
 import {
   DISK_FORMATS,
@@ -48,6 +50,8 @@ export class ImageSource {
     const { checksum, source } = imageSource(node.instanceInfo, this.rules)
     if (isOci(source)) return this.fromRegistry(source, node, { checksum, signal })
     if (checksum) return this.imported({ source, checksum }, signal)
+    const released = await this.parts.series?.(source)
+    if (released !== undefined) return this.whole(await store.use(released, this.now()), signal)
     const id = glance && glanceId(source)
     if (!id || !glance) return this.whole(await store.use(source, this.now()), signal)
     // What an operator imported under the UUID of an image is meant before the image itself.
@@ -63,6 +67,8 @@ export class ImageSource {
     try {
       const { checksum, source } = imageSource(instanceInfo, this.rules)
       if (isOci(source)) return await store.find(pinnedName(source))
+      const released = await this.parts.series?.(source)
+      if (released !== undefined) return await store.find(released)
       return await store.find(checksum ? nameOf({ source, checksum }) : source)
     } catch (error) {
       if (isFault(error)) return undefined
@@ -136,11 +142,19 @@ export class ImageSource {
 /** What both kinds of imports share. */
 export const importParts = (
   { images, limits }: Pick<Config, 'images' | 'limits'>,
-  parts: { store: ImageStore; glance: Glance | undefined; oci: OciRegistry; s3: S3 | undefined; clock: Clock },
+  parts: {
+    store: ImageStore
+    records: Pick<Store, 'objects'>
+    glance: Glance | undefined
+    oci: OciRegistry
+    s3: S3 | undefined
+    clock: Clock
+  },
 ): ImageSourceParts => ({
   glance: parts.glance,
   oci: parts.oci,
   s3: parts.s3,
+  series: (source) => imageOfSeries(parts.records, source),
   store: parts.store,
   allowedPaths: images.allowedFilePaths,
   budget: new ImportBudget(limits.images, parts.clock),

@@ -16,6 +16,7 @@ import { changesFirmware } from '../workflow/effects.ts'
 import { usesAgent } from '../policy/drivers.ts'
 import type { BootSource } from './boot-source.ts'
 import type { ImageSource } from './image-source.ts'
+import { keepGiven } from '../../image-store/series.ts'
 import type { LoaderRule } from './loader-rule.ts'
 import type { Effect } from '../effect.ts'
 import { currentStep, type NodeRecord, type Reboot } from '../record.ts'
@@ -95,6 +96,8 @@ async function perform(
     case 'image': {
       const image = await parts.images.resolve(node, unwanted)
       await parts.loaderRule.apply(node, image)
+      const source = String(node.instanceInfo.image_source)
+      await keepGiven(parts.store, node.uuid, { source, image: image.id, nowMs: parts.clock.now() })
       return { imageId: image.id, reboot: await rebootOf(parts, node, image) }
     }
     case 'boot-files':

@@ -1,0 +1,58 @@
+/** What /rackward/v1/image-series and /rackward/v1/image-status take and answer. */
+import * as z from 'zod'
+
+export const VersionBody = z.strictObject({
+  version: z.string().max(64),
+  image: z
+    .string()
+    .max(128)
+    .optional()
+    .describe('name or id of an image of the store; otherwise the name of the series'),
+})
+
+export const ChannelBody = z.strictObject({ version: z.string().max(64) })
+
+export const SeriesView = z.object({
+  name: z.string(),
+  versions: z.array(
+    z.object({
+      version: z.string(),
+      image: z.string().describe('id of the image'),
+      released_at: z.string(),
+      by: z.string(),
+    }),
+  ),
+  channels: z.array(
+    z.object({
+      channel: z.string(),
+      version: z.string(),
+      since: z.string(),
+      by: z.string(),
+      before: z.array(z.string()).describe('what it was before, the newest last'),
+    }),
+  ),
+})
+export type SeriesView = z.infer<typeof SeriesView>
+export const SeriesList = z.object({ series: z.array(SeriesView) })
+export type SeriesList = z.infer<typeof SeriesList>
+
+export const StatusQuery = z.strictObject({
+  behind: z.enum(['true', 'false']).default('false').describe('only nodes that are behind their channel'),
+})
+export type StatusQuery = z.infer<typeof StatusQuery>
+
+const NodeImage = z.object({
+  uuid: z.string(),
+  name: z.string().nullable(),
+  provision_state: z.string(),
+  source: z.string().describe('image_source of its last deploy'),
+  image: z.string().describe('id of the image that this was then'),
+  series: z.string().nullable(),
+  version: z.string().nullable(),
+  channel: z.string().nullable(),
+  wanted: z.string().nullable().describe('version that the channel is at now'),
+  behind: z.boolean().nullable().describe('null: it follows no channel'),
+})
+export type NodeImage = z.infer<typeof NodeImage>
+export const ImageStatus = z.object({ nodes: z.array(NodeImage) })
+export type ImageStatus = z.infer<typeof ImageStatus>

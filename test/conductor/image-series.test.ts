@@ -1,0 +1,120 @@
+/** Versions and channels of images by the API: who may, what a node is given, who is behind, what garbage collection
+ *  keeps. */
+import { expect, test } from 'vitest'
+import { seriesRoutes } from '../../conductor/api/image-series.ts'
+import type { ApiRequest } from '../../conductor/api/route.ts'
+import { imageReferences } from '../../conductor/image-store/references.ts'
+import { imageOfSeries, keepGiven } from '../../conductor/image-store/series.ts'
+import type { Store } from '../../conductor/store/port.ts'
+import { systemClock } from '../../kit/clock.ts'
+import { Fault } from '../../kit/fault.ts'
+import { systemRandom } from '../../kit/random.ts'
+import { addNode, openStore } from './rollouts/world.ts'
+
+const [OLD, NEW] = ['a'.repeat(64), 'b'.repeat(64)]
+const BOSS = { user: 'boss', role: 'admin', project: null } as const
+const TENANT = { user: 'tess', role: 'admin', project: 'blue' } as const
+
+function apiOf(store: Store) {
+  const images = {
+    list: () => Promise.resolve([]),
+    broken: () => Promise.resolve([]),
+    find: (name: string) =>
+      ['old', 'new'].includes(name)
+        ? Promise.resolve({ id: name === 'old' ? OLD : NEW } as never)
+        : Promise.reject(new Fault('image.missing', 'not there')),
+  }
+  const routes = seriesRoutes({ store, images, clock: systemClock, random: systemRandom })
+  return async (method: string, path: string, more: Partial<ApiRequest> & { q?: Record<string, unknown> } = {}) => {
+    const route = routes.find((one) => one.method === method && one.path.endsWith(path))
+    const params = { name: 'web', version: '1', channel: 'stable' }
+    const request = { actor: BOSS, params, ...more } as ApiRequest
+    const answer = await route?.handle(request, { behind: 'false', ...more.q })
+    return (answer as { body: never }).body as Record<string, never>
+  }
+}
+
+async function world() {
+  const { store } = await openStore()
+  const ask = apiOf(store)
+  await ask('post', '/versions', { body: { version: '1', image: 'old' } })
+  await ask('post', '/versions', { body: { version: '2', image: 'new' } })
+  await ask('put', '/:channel', { body: { version: '1' } })
+  return { store, ask }
+}
+
+test('a channel is resolved to what it is at now, and goes back', async () => {
+  const { store, ask } = await world()
+  expect(await imageOfSeries(store, 'web@stable')).toBe(OLD)
+  await ask('put', '/:channel', { body: { version: '2' } })
+  expect(await imageOfSeries(store, 'web@stable')).toBe(NEW)
+  expect(await imageOfSeries(store, 'web:1')).toBe(OLD)
+  await ask('post', '/rollback')
+  expect(await imageOfSeries(store, 'web@stable')).toBe(OLD)
+  expect(await imageOfSeries(store, 'web')).toBeUndefined()
+  await expect(imageOfSeries(store, 'web@none')).rejects.toThrow('no channel none')
+  await expect(imageOfSeries(store, 'other:1')).rejects.toThrow('image other has no version 1')
+})
+
+test('a node is behind once its channel has moved on, and not before', async () => {
+  const { store, ask } = await world()
+  const given = { image_source: 'web@stable' }
+  const [follows, pinned] = [
+    await addNode(store, 'follows', { instanceInfo: given }),
+    await addNode(store, 'pinned', { instanceInfo: given, owner: 'blue' }),
+  ]
+  await addNode(store, 'blank', { instanceInfo: given })
+  await keepGiven(store, follows.uuid, { source: 'web@stable', image: NEW, nowMs: 1 })
+  await keepGiven(store, follows.uuid, { source: 'web@stable', image: OLD, nowMs: 2 })
+  await keepGiven(store, pinned.uuid, { source: 'web:1', image: OLD, nowMs: 1 })
+  const status = async (more: object = {}) => (await ask('get', '/image-status', more)).nodes as unknown as object[]
+  expect(await status()).toMatchObject([
+    { name: 'follows', version: '1', channel: 'stable', wanted: '1', behind: false },
+    { name: 'pinned', version: '1', channel: null, behind: null },
+  ])
+  await ask('put', '/:channel', { body: { version: '2' } })
+  expect(await status({ q: { behind: 'true' } })).toMatchObject([
+    { name: 'follows', version: '1', wanted: '2', behind: true },
+  ])
+  expect(await status({ actor: TENANT })).toMatchObject([{ name: 'pinned' }])
+})
+
+test('a user of one project neither sees nor changes releases; wrong requests are refused', async () => {
+  const { ask } = await world()
+  const denied = { actor: TENANT, body: { version: '2' } }
+  for (const [method, path] of [
+    ['get', '/image-series'],
+    ['get', '/:name'],
+    ['post', '/versions'],
+    ['put', '/:channel'],
+    ['post', '/rollback'],
+    ['delete', '/:version'],
+  ] as const)
+    await expect(ask(method, path, denied), path).rejects.toThrow('confined to project blue')
+  await expect(ask('post', '/versions', { body: { version: '3', image: 'none' } })).rejects.toThrow('not there')
+  await expect(ask('post', '/versions', { body: { version: '1', image: 'new' } })).rejects.toThrow('release another')
+  await expect(
+    ask('post', '/versions', { params: { name: 'http' }, body: { version: '1', image: 'new' } }),
+  ).rejects.toThrow('scheme')
+  await expect(
+    ask('put', '/:channel', { params: { name: 'other', channel: 'stable' }, body: { version: '1' } }),
+  ).rejects.toThrow('was released')
+})
+
+test('garbage collection keeps every version, and what a node was last given', async () => {
+  const { store } = await world()
+  const node = await addNode(store, 'n')
+  await keepGiven(store, node.uuid, { source: 'web@stable', image: 'c'.repeat(64), nowMs: 1 })
+  const { by } = await imageReferences(store)
+  expect(by.get(OLD)).toBe('it is version 1 of web')
+  expect(by.get('c'.repeat(64))).toBe('a node was deployed with it')
+})
+
+test('changes at the same time are all kept', async () => {
+  const { store, ask } = await world()
+  const channels = Array.from({ length: 10 }, (_, i) => `c${i}`)
+  await Promise.all(
+    channels.map((channel) => ask('put', '/:channel', { params: { name: 'web', channel }, body: { version: '1' } })),
+  )
+  for (const channel of channels) expect(await imageOfSeries(store, `web@${channel}`)).toBe(OLD)
+})
