@@ -50,14 +50,14 @@ export const healthRoutes = (parts: RouteParts & { readonly eventWatch: Pick<Eve
     summary: 'health, sensors, boot mode and Secure Boot of a server, read from its BMC now',
     async handle(request) {
       const node = await nodeOf(parts, request)
-      const { sensors, firmware } = await parts.nodes.atBmc.health(node)
+      const { whole, sensors, firmware } = await parts.nodes.atBmc.health(node)
       const secure = firmware?.secureBoot ?? null
       const secure_boot = secure && { active: secure.active, wanted: secure.wanted, setup_mode: secure.setupMode }
       const boot_mode = firmware?.bootMode ?? node.bootMode
       const leased = standing(request.actor, node) === 'lessee'
       const events = leased ? null : eventsView(parts.eventWatch.of(node.uuid))
       const shown = sensors.map((one) => ({ ...one }))
-      return { body: { health: node.health, boot_mode, secure_boot, events, sensors: shown } }
+      return { body: { health: whole, boot_mode, secure_boot, events, sensors: shown } }
     },
   },
 ]

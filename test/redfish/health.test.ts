@@ -89,7 +89,7 @@ test('health: sensors that have a reading, each under a name of its own; Secure 
   expect([status, body]).toEqual([
     200,
     {
-      health: null,
+      health: 'Warning',
       boot_mode: 'uefi',
       secure_boot: { active: false, wanted: true, setup_mode: false },
       events: null,

@@ -4,7 +4,7 @@ import type { Clock } from '../../../kit/clock.ts'
 import type { Piped } from '../../../kit/run.ts'
 import { BOOT_DEVICES, partOf, type Bmc, type BootChoice, type BootDevice, type BootNow } from '../../bmc/controller.ts'
 import type { FirmwareModeSeen } from '../../bmc/parts/firmware-mode.ts'
-import type { Turn } from '../../bmc/parts/inventory.ts'
+import type { Health, Turn } from '../../bmc/parts/inventory.ts'
 import type { SensorSeen } from '../../bmc/parts/sensors.ts'
 import type { IndicatorSeen, IndicatorState } from '../../bmc/parts/indicators.ts'
 import type { BmcQueue } from '../../bmc/queue.ts'
@@ -30,6 +30,12 @@ export interface BmcCommandsParts {
 const COMMAND_TIMEOUT_MS = 30_000
 /** What a boot order that nobody changes does (Ironic's noop management). */
 const NOOP_DEVICES: readonly BootDevice[] = ['pxe', 'disk']
+
+export interface HealthNow {
+  readonly whole: Health | null
+  readonly sensors: readonly SensorSeen[]
+  readonly firmware: FirmwareModeSeen | null
+}
 
 export class BmcCommands {
   private readonly parts: BmcCommandsParts
@@ -91,14 +97,17 @@ export class BmcCommands {
     return this.onBmc(node, (bmc, signal) => bmc.console(steal, signal))
   }
 
-  /** Sensors and firmware mode as they are now: read one by one, so that a fence waits for one request at most. */
-  async health(node: NodeRecord): Promise<{ sensors: readonly SensorSeen[]; firmware: FirmwareModeSeen | null }> {
+  /** Health, sensors and firmware mode as they are now: read one by one, so that a fence waits for one request at
+   *  most. `whole`: null where the BMC says none. */
+  async health(node: NodeRecord): Promise<HealthNow> {
     const { bmcQueue } = this.parts
     const target = reachable(this.parts, node)
     const options = { priority: 'operator', timeoutMs: COMMAND_TIMEOUT_MS } as const
     const turn: Turn = (work) => bmcQueue.run(target, options, (_, signal) => work(signal))
     const { sensors, firmwareMode } = target.bmc
+    const whole = await turn(async (signal) => (await target.bmc.pollHealth?.(signal))?.health ?? null)
     return {
+      whole,
       sensors: sensors ? await sensors.read(turn) : [],
       firmware: firmwareMode ? await turn((signal) => firmwareMode.read(signal)) : null,
     }

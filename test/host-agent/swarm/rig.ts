@@ -28,6 +28,8 @@ export class SwarmRig {
   readonly server: Server
   tracker = new Tracker({ fromNodes: 3, members: 100 }, Math.random)
   seedBytes = 0
+  /** Numbers of the pieces that the image server sent to any node. */
+  readonly sent = new Set<number>()
   /** Milliseconds that the image server takes for each request. */
   seedMs = 0
   isSeedDead = false
@@ -46,7 +48,10 @@ export class SwarmRig {
       this.seedBytes += to - from + 1
       systemClock.after(this.seedMs, () => {
         response.writeHead(206, { 'content-length': to - from + 1 })
-        response.end(this.data.subarray(from, to + 1))
+        response.end(this.data.subarray(from, to + 1), () => {
+          for (const [number, { at, lengthBytes }] of this.index.pieces.entries())
+            if (lengthBytes > 0 && at >= from && at + lengthBytes <= to + 1) this.sent.add(number)
+        })
       })
     })
   }
