@@ -1,6 +1,7 @@
 /** Tables for people, JSON and YAML for programs. What comes from a server was chosen by strangers (a name, an error of
  *  a BMC, a file name that a machine on the wire asked for): nothing of it reaches a terminal as a control character,
  *  an escape sequence or a change of direction. */
+import type { CreateNodeOptions, ToStringOptions } from 'yaml'
 import { printable } from '../kit/text.ts'
 import { CliError } from './error.ts'
 
@@ -15,14 +16,16 @@ export function formatOf(text: string | undefined): Format {
 export async function show(value: unknown, format: Format, table: () => string): Promise<void> {
   if (format === 'table') return print(table())
   if (format === 'json') return print(jsonText(value, 2))
+  print((await yamlText(value)).trimEnd())
+}
+
+/** YAML that says the same to a program and nothing to a terminal. */
+export async function yamlText(value: unknown, options: ToStringOptions & CreateNodeOptions = {}): Promise<string> {
   const { stringify } = await import('./yaml.ts')
-  const plain = stringify(value).trimEnd()
+  const plain = stringify(value, options)
+  if (!HOSTILE.test(plain.replaceAll('\n', ''))) return plain
   // Only double-quoted texts of YAML can hold escapes.
-  print(
-    HOSTILE.test(plain.replaceAll('\n', ''))
-      ? escaped(stringify(value, { defaultStringType: 'QUOTE_DOUBLE', defaultKeyType: 'QUOTE_DOUBLE' }).trimEnd())
-      : plain,
-  )
+  return escaped(stringify(value, { ...options, defaultStringType: 'QUOTE_DOUBLE', defaultKeyType: 'QUOTE_DOUBLE' }))
 }
 
 const HOSTILE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { writeWhole } from '../../kit/files.ts'
 import { CliError } from '../error.ts'
 import { connect, type Common } from '../nodes.ts'
-import { print, said } from '../show.ts'
+import { print, said, yamlText } from '../show.ts'
 import { exportOf, type ExportedFile } from './export.ts'
 import { checkTarget, inventoryOf } from './export-to/write.ts'
 import { MAX_FILE_BYTES } from './located.ts'
@@ -67,9 +67,8 @@ async function writeDirectory({ version, site, racks, ...shared }: ExportedFile,
 }
 
 async function textOf(file: Partial<ExportedFile>): Promise<string> {
-  const { stringify } = await import('../yaml.ts')
   const filled = Object.fromEntries(
     Object.entries(file).filter(([, value]) => typeof value !== 'object' || Object.keys(value).length > 0),
   )
-  return stringify(filled, { aliasDuplicateObjects: false, lineWidth: 0 })
+  return yamlText(filled, { aliasDuplicateObjects: false, lineWidth: 0 })
 }

@@ -1,5 +1,6 @@
 /** A rack file as the inventory of another program, and what of it that one cannot hold. */
 import { CliError } from '../../error.ts'
+import { jsonText, yamlText } from '../../show.ts'
 import type { ExportedFile } from '../export.ts'
 import { ORIGINS, type Origin } from '../import/convert.ts'
 import { UNPLACED } from '../wanted.ts'
@@ -41,11 +42,9 @@ export async function inventoryOf(file: ExportedFile, to: string): Promise<Inven
 }
 
 async function textOf(units: readonly ExportUnit[], to: Origin): Promise<string> {
-  if (to === 'maas') return `${JSON.stringify(toMaas(units), null, 2)}\n`
-  const { stringify } = await import('../../yaml.ts')
-  const write = (value: unknown) => stringify(value, { aliasDuplicateObjects: false, lineWidth: 0 })
+  if (to === 'maas') return `${jsonText(toMaas(units), 2)}\n`
+  const write = (value: unknown) => yamlText(value, { aliasDuplicateObjects: false, lineWidth: 0 })
   if (to === 'bifrost') return write(toBifrost(units))
-  return (to === 'metal3' ? toMetal3 : toTinkerbell)(units)
-    .map((one) => `---\n${write(one)}`)
-    .join('')
+  const documents = await Promise.all((to === 'metal3' ? toMetal3 : toTinkerbell)(units).map(write))
+  return documents.map((one) => `---\n${one}`).join('')
 }
