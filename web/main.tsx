@@ -18,7 +18,7 @@ import { Racks } from './pages/racks.tsx'
 import { Rollout, Rollouts } from './pages/rollouts.tsx'
 import { Head } from './parts/head.tsx'
 import { Palette } from './parts/palette.tsx'
-import { decoded, Link, path } from './router.tsx'
+import { decoded, Link, moves, path } from './router.tsx'
 import { link, me, showTheme } from './state.ts'
 
 function Page() {
@@ -30,7 +30,7 @@ function Page() {
   if (first === 'arbiters') return <Arbiters />
   if (first === 'incidents')
     return second === undefined ? <Incidents /> : <Incident id={decoded(second)} key={second} />
-  if (first === 'events') return <Events />
+  if (first === 'events') return <Events key={moves.value} />
   if (first === 'hooks') return <HooksPage />
   if (first === 'links') return <Links />
   if (first === 'rollouts') return second === undefined ? <Rollouts /> : <Rollout id={decoded(second)} key={second} />

@@ -6,12 +6,18 @@ export const BASE = '/ui'
 /** Percent-encoded, so that a slash in a name is none of the path. */
 const pathNow = () => location.pathname.slice(BASE.length).replace(/\/+$/, '') || '/'
 export const path = signal(pathNow())
+/** How often somebody went to an address, also to another query of the same page. */
+export const moves = signal(0)
 
-addEventListener('popstate', () => (path.value = pathNow()))
+function arrive(): void {
+  path.value = pathNow()
+  moves.value += 1
+}
+addEventListener('popstate', arrive)
 
 export function go(to: string): void {
   history.pushState(null, '', BASE + to)
-  path.value = pathNow()
+  arrive()
   scrollTo(0, 0)
   document.querySelector<HTMLElement>('main')?.focus({ preventScroll: true })
 }

@@ -22,6 +22,7 @@ export interface Seen {
   readonly othersHeard?: number
   readonly past?: Past
   readonly progress?: Progress
+  readonly segments?: NonNullable<Facts['segments']>
   /** Unheard: the conductor started after it was heard. */
   readonly agent?: 'silent' | 'there' | 'unheard'
 }

@@ -204,6 +204,15 @@ describe('the first cause that explain names', () => {
     expect(accountOf({ steps: steps.slice(0, -1), node }).causes).toEqual([])
   })
 
+  test('boot rooms that are away come first before the agent called, and last once it did', () => {
+    const segments = [{ name: 'rack1', rooms: [{ name: 'r1', isConnected: false, heardAtMs: null }] }]
+    const away = expect.stringMatching(/no boot room of the segment rack1 is connected/)
+    const causes = (seen: Seen) => accountOf({ ...seen, workflow: { deadlineMs: 900_000 }, segments }).causes
+    expect(causes({ steps: [] })[0]?.cause).toEqual(away)
+    const silent = causes({ agent: 'silent', steps: [...TO_INITRD, 'hello'] }).map(({ cause }) => cause)
+    expect(silent).toEqual([expect.stringMatching(/the agent was lost/), away])
+  })
+
   test('a server that boots well has no cause made up for its clock', () => {
     expect(
       accountOf({ agent: 'silent', steps: [...TO_INITRD, 'hello'], node: { agent: { ...AGENT } } }).causes.map(

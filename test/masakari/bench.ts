@@ -119,6 +119,7 @@ export class Bench {
       store: await store.store(),
       api: {
         listen: [{ address: '127.0.0.1', port: 0 }],
+        socket: join(dir, 'api.sock'),
         auth: {
           strategy: 'http_basic',
           file: join(dir, 'htpasswd'),
@@ -132,6 +133,11 @@ export class Bench {
     const conductor = await startConductor(config, { log: silentLog })
     const base = conductor.addresses[0] as string
     return new Bench({ mesh, cloud, base }, { dir, conductor, store, stopApi: () => api.stop() })
+  }
+
+  /** The same API on a unix socket. */
+  get socket(): string {
+    return join(this.parts.dir, 'api.sock')
   }
 
   async stop(): Promise<void> {

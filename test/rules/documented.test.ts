@@ -5,15 +5,17 @@ import type { Command } from 'commander'
 import { expect, test } from 'vitest'
 import { makeProgram } from '../../cli/program.ts'
 import { LANES } from '../cli/documented/commands.ts'
-import { ELSEWHERE, NOT_HERE } from '../cli/documented/elsewhere.ts'
+import { ELSEWHERE, NOT_HERE, SAME_WORK } from '../cli/documented/elsewhere.ts'
 import { everyShown, shownIn, type Shown } from '../cli/documented/extract.ts'
 import { ROOT } from '../lab/root.ts'
 
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
 const here = Object.values(LANES).flatMap((steps) => steps.map(({ command }) => command))
 const elsewhere = ELSEWHERE.flatMap(([, , ...commands]) => commands)
+const sameWork = SAME_WORK.flatMap(([, , , ...commands]) => commands)
 const notHere = NOT_HERE.flatMap(([, ...commands]) => commands)
-const listed = new Set([...here, ...elsewhere, ...notHere])
+const every = [...here, ...elsewhere, ...sameWork, ...notHere]
+const listed = new Set(every)
 
 /** The words of a command of rackward, without what belongs to it: `node explain`. */
 function nameOf(command: string): string | undefined {
@@ -28,7 +30,9 @@ function nameOf(command: string): string | undefined {
   }
   return path.join(' ')
 }
-const tested = new Set([...here, ...elsewhere].map((command) => nameOf(command.replace(/^sudo -u \w+ /, ''))))
+const tested = new Set(
+  [...here, ...elsewhere, ...sameWork].map((command) => nameOf(command.replace(/^sudo -u \w+ /, ''))),
+)
 
 /** A name of a command within a line, such as `rackward node explain`, tells nobody to type it. Of a noun, its verbs
  *  are tested. */
@@ -65,11 +69,11 @@ test('every command of the documents is run by a test, or it is written down why
 test('no command is listed that no document shows, and none twice', () => {
   const shown = new Set(everyShown().map(({ command }) => command))
   expect([...listed, ...MENTIONED].filter((command) => !shown.has(command))).toEqual([])
-  expect([...here, ...elsewhere, ...notHere].length).toBe(listed.size)
+  expect(every.length).toBe(listed.size)
 })
 
 test('the tests that are named exist, and have what they are named for', () => {
-  for (const [file, marker] of ELSEWHERE)
+  for (const [file, marker] of [...ELSEWHERE, ...SAME_WORK.map(([, ...row]) => row)])
     expect([file, existsSync(join(ROOT, file)) && read(file).includes(marker)]).toEqual([file, true])
 })
 

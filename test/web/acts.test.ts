@@ -1,7 +1,7 @@
 /** Requests from the pages of a server and of an incident, in a real browser: what is offered, what is said before,
  *  names that must be typed, and answers that are late or refusals. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Page } from 'playwright-core'
+import type { Locator, Page } from 'playwright-core'
 import { flaws } from './axe.ts'
 import { Bench } from './bench.ts'
 import { INCIDENT, startMeshBench, type MeshBench } from './mesh-bench.ts'
@@ -19,6 +19,9 @@ afterAll(async () => {
   await bench?.stop()
   await mesh?.stop()
 })
+
+/** An answer is late after two seconds; they need not pass. */
+const LATE_MS = 4_000
 
 const ask = async (page: Page, name: string) => {
   await page.getByRole('region', { name: 'Requests' }).getByRole('button', { name, exact: true }).click()
@@ -73,6 +76,7 @@ test('a server is brought from enroll to active, and nothing is erased before it
 test('a refusal stands where it was asked for, and so does an answer that is late', async () => {
   await bench.node('slow')
   const { page } = await bench.page()
+  await page.clock.install()
   await bench.logIn(page, 'anna', '/ui/nodes/slow')
   const answers: (() => Promise<void>)[] = []
   await page.route('**/states/provision', (route) => void answers.push(() => route.continue()))
@@ -83,6 +87,8 @@ test('a refusal stands where it was asked for, and so does an answer that is lat
   await bench.call('PUT', '/v1/nodes/slow/states/provision', { target: 'adopt' })
   await page.locator('.state').getByText('active').waitFor()
   await manage.getByRole('button', { name: 'Manage' }).click()
+  await manage.getByRole('button', { name: 'Sending' }).waitFor()
+  await page.clock.runFor(LATE_MS)
   await manage.getByText('Sent; no answer for').waitFor()
   expect(await manage.getByRole('button', { name: 'Sending' }).isDisabled()).toBe(true)
   expect(answers).toHaveLength(1)
@@ -98,11 +104,14 @@ test('a refusal stands where it was asked for, and so does an answer that is lat
 test('an answer that comes after its dialog was left closes no other one', async () => {
   await bench.node('left')
   const { page, said } = await bench.page()
+  await page.clock.install()
   await bench.logIn(page, 'anna', '/ui/nodes/left')
   const answers: (() => Promise<void>)[] = []
   await page.route('**/maintenance', (route) => void answers.push(() => route.continue()))
   const keep = await ask(page, 'Maintenance on')
   await keep.getByRole('button', { name: 'Maintenance on' }).click()
+  await keep.getByRole('button', { name: 'Sending' }).waitFor()
+  await page.clock.runFor(LATE_MS)
   await keep.getByText('Sent; no answer for').waitFor()
   // A browser closes it all the same for who insists.
   await page.evaluate('document.querySelector("dialog").close()')
@@ -136,6 +145,25 @@ test('a host of the mesh is not switched off before its name was typed, and the 
   await page.keyboard.press('Enter')
   expect((await sent).headers()['x-rackward-confirm']).toBe('h1')
   expect((await sent).headers()['x-rackward-csrf']).toMatch(/./)
+  await page.context().close()
+})
+
+test('on a narrow screen, what may be asked of a server stands above its events, and on a wide one beside them', async () => {
+  await bench.node('narrow')
+  const { page } = await bench.page({ width: 390 })
+  await bench.logIn(page, 'anna', '/ui/nodes/narrow')
+  const boxOf = async (one: Locator) => {
+    await one.waitFor()
+    return (await one.boundingBox()) ?? { x: 0, y: 0, width: 0, height: 0 }
+  }
+  const requests = page.getByRole('region', { name: 'Requests' })
+  const past = page.getByRole('heading', { name: /^Events/ })
+  const above = await boxOf(requests)
+  expect(above.height).toBeGreaterThan(0)
+  expect((await boxOf(past)).y).toBeGreaterThanOrEqual(above.y + above.height)
+  expect((await boxOf(page.getByRole('heading', { name: 'Phases' }))).y).toBeLessThan(above.y)
+  await page.setViewportSize({ width: 1280, height: 800 })
+  await expect.poll(async () => (await boxOf(requests)).x).toBeGreaterThan((await boxOf(past)).x)
   await page.context().close()
 })
 

@@ -3,6 +3,7 @@
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { EVENT_KINDS } from '../../conductor/events/wire.ts'
+import { systemClock } from '../../kit/clock.ts'
 import { filterFrom, KINDS, kindsOf, searchOf, SEVERITIES } from '../../web/event-kinds.ts'
 import { flaws } from './axe.ts'
 import { Bench } from './bench.ts'
@@ -47,8 +48,8 @@ test('kind, severity, node and text narrow together, by keyboard alone, and stan
   await expect.poll(() => shown(page)).toEqual(new Set(['node-added two']))
   expect(new URL(page.url()).search).toBe('?kind=node-added&node=two')
   // The conductor did it.
-  await expect.poll(() => asked.at(-1)?.get('kinds')).toBe('node-added')
-  expect(asked.at(-1)?.get('node')).toBe('two')
+  const last = () => [asked.at(-1)?.get('kinds'), asked.at(-1)?.get('node')]
+  await expect.poll(last).toEqual(['node-added', 'two'])
   await page.getByLabel('Severity').selectOption('fault')
   await page.getByText('Nothing matches.').waitFor()
   await page.getByLabel('Severity').selectOption('')
@@ -66,6 +67,15 @@ test('kind, severity, node and text narrow together, by keyboard alone, and stan
   await page.getByRole('button', { name: 'Show all' }).click()
   await expect.poll(() => shown(page)).toContain('maintenance one')
   expect(new URL(page.url()).search).toBe('')
+  // Another address of the same page is another filter, and the way back leads to the one before.
+  await page.getByLabel('Kind').selectOption('maintenance')
+  await expect.poll(() => shown(page)).toEqual(new Set(['maintenance one']))
+  await page.getByRole('link', { name: 'Events', exact: true }).click()
+  await expect.poll(() => shown(page)).toContain('node-added two')
+  expect(await page.getByLabel('Kind').inputValue()).toBe('')
+  await page.goBack()
+  await expect.poll(() => shown(page)).toEqual(new Set(['maintenance one']))
+  expect(await page.getByLabel('Kind').inputValue()).toBe('maintenance')
   expect(said).toEqual([])
   await page.context().close()
 })
@@ -82,6 +92,43 @@ test('what happens while it is narrowed comes with the stream, and nothing else;
   expect(await page.getByRole('alert').textContent()).toContain('nobody')
   expect(await page.getByLabel('Node').getAttribute('aria-invalid')).toBe('true')
   expect(await flaws(page)).toEqual([])
+  await page.context().close()
+})
+
+/** More than a page asks for when it opens, and more than it keeps of the stream. */
+const MANY = 600
+async function muchHappens(node: string): Promise<void> {
+  const uuid = String((await bench.call('GET', `/v1/nodes/${node}`)).body.uuid)
+  const events = Array.from({ length: MANY }, (_, i) => ({
+    atMs: systemClock.now(),
+    nodeUuid: uuid,
+    kind: 'act' as const,
+    detail: { user: 'anna', request: `request ${i}` },
+  }))
+  await bench.inside.store.journal.addAll(events)
+}
+
+test('what is rare is found by the address alone, however much happened since, and is not pushed out by what follows', async () => {
+  await bench.node('rare')
+  await muchHappens('one')
+  const { page, said } = await bench.page()
+  await bench.logIn(page, 'eye', '/ui/events?kind=node-added')
+  await expect.poll(() => shown(page)).toContain('node-added rare')
+  // As a page is opened by who is logged in: it is there before the board.
+  await page.reload()
+  await expect.poll(() => shown(page)).toContain('node-added rare')
+
+  await bench.node('comes-later')
+  await expect.poll(() => shown(page)).toContain('node-added comes-later')
+  await muchHappens('two')
+  await bench.node('comes-last')
+  await expect.poll(() => shown(page)).toContain('node-added comes-last')
+  expect(await shown(page)).toContain('node-added comes-later')
+  expect(await shown(page)).toContain('node-added rare')
+  await page.getByLabel('Kind').selectOption('')
+  await page.getByLabel('Filter').fill('rare')
+  await page.getByText(/^Text was looked for in 500 events, the latest ones\.$/).waitFor()
+  expect(said).toEqual([])
   await page.context().close()
 })
 

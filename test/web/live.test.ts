@@ -15,6 +15,9 @@ beforeAll(async () => {
 })
 afterAll(() => bench?.stop())
 
+/** So long a page waits before it connects again. */
+const RETRY_MS = 2_000
+
 async function logInAt(page: Page, base: string, path: string): Promise<void> {
   await page.goto(`${base}${path}`)
   await page.getByLabel('User').fill('eye')
@@ -39,6 +42,7 @@ test.each([
   await page.getByText('no connection since').waitFor()
   expect(await page.getByRole('link', { name: `during-${s}` }).count()).toBe(0)
   wire.set('passes')
+  await page.clock.runFor(RETRY_MS)
   await page.getByText('live', { exact: true }).waitFor()
   await page.getByRole('link', { name: `during-${s}` }).waitFor()
   const fresh = await page.context().newPage()
@@ -66,6 +70,7 @@ test('how far a deploy is comes with the stream, without another board, and agai
   report(100)
   const wire = await Wire.to(bench.base)
   const { page, said } = await bench.page()
+  await page.clock.install()
   await logInAt(page, wire.base, '/ui/nodes')
   const row = page.getByRole('row').filter({ has: page.getByRole('link', { name: 'written', exact: true }) })
   await row.getByText('10 %').waitFor()
@@ -78,6 +83,7 @@ test('how far a deploy is comes with the stream, without another board, and agai
   report(870)
   expect(await row.getByText('42 %').count()).toBe(1)
   wire.set('passes')
+  await page.clock.runFor(RETRY_MS)
   await row.getByText('87 %').waitFor()
   expect(said).toEqual([])
   wire.stop()
@@ -90,6 +96,7 @@ test.each([10, -10])('a browser whose clock is %i minutes off shows the times of
   const { page } = await bench.page()
   await page.clock.install({ time: Date.now() + minutes * 60_000 })
   await bench.logIn(page, 'eye', '/ui/nodes')
+  await page.clock.runFor(2_000)
   const row = page.getByRole('row').filter({ has: page.getByRole('link', { name, exact: true }) })
   // Seconds, and not ten minutes or nothing for ever.
   await expect.poll(() => row.locator('td.num').textContent(), { timeout: 15_000 }).toMatch(/^[1-9]\d? s$/)

@@ -2,7 +2,7 @@
  *  from the first silence to the last instance, and who may see them. */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { holdKey, KEYS } from '../../host-agent/protocol/records.ts'
-import { Bench } from './bench.ts'
+import { Bench, HASTY } from './bench.ts'
 import { INCIDENT, startMeshBench, type MeshBench } from './mesh-bench.ts'
 import { SHARED } from './shared.ts'
 import { Wire } from './wire.ts'
@@ -15,7 +15,7 @@ let wire: Wire
 beforeAll(async () => {
   mesh = await startMeshBench({ text: HOSTILE })
   wire = await Wire.to(mesh.url)
-  bench = await Bench.start({ mesh: { arbiters: [wire.base] } }, SHARED)
+  bench = await Bench.start({ mesh: { arbiters: [wire.base] } }, { ...SHARED, monotonic: HASTY })
   await bench.node('h1')
 })
 afterAll(async () => {
@@ -78,6 +78,7 @@ test('an incident is shown from the first silence to the last instance, with wha
   await page.getByRole('link', { name: 'h6', exact: true }).click()
   await page.getByRole('heading', { name: 'Incident of h6' }).waitFor()
   const lanes = page.locator('.lanes li')
+  await lanes.first().waitFor()
   expect(await lanes.locator('.name').allTextContents()).toEqual([
     'heard by a1',
     'heard by a2',

@@ -1,6 +1,6 @@
 /** What happens, as it happens: the newest first, with filters that stand in the address of the page, and a pause. */
 import { useSignal, type Signal } from '@preact/signals'
-import { useEffect } from 'preact/hooks'
+import { useEffect, useRef } from 'preact/hooks'
 import type { WireEvent } from '../api.ts'
 import { after } from '../browser.ts'
 import { filterFrom, KINDS, kindsOf, searchOf, SEVERITIES, type EventFilter } from '../event-kinds.ts'
@@ -8,7 +8,7 @@ import { sentence } from '../format.ts'
 import { EventRows } from '../parts/events.tsx'
 import { pastEvents, SHOWN } from '../past-events.ts'
 import { Link } from '../router.tsx'
-import { board, events, findNode, me, nameOf, nodesById } from '../state.ts'
+import { board, events, findNode, MAX_EVENTS, me, nameOf, nodesById } from '../state.ts'
 
 const NODES_OFFERED = 50
 /** Who types a name asks once. */
@@ -28,21 +28,29 @@ function holdsWords(event: WireEvent, words: readonly string[]): boolean {
 }
 
 /** Of the events that come with the stream, which are for everybody: what the conductor was asked for of the others. */
-function isAskedFor(event: WireEvent, filter: EventFilter): boolean {
+function askedFor(all: readonly WireEvent[], filter: EventFilter): readonly WireEvent[] {
+  if (!isNarrowed(filter)) return all
   const kinds = kindsOf(filter)
-  if (kinds && !kinds.includes(event.kind)) return false
-  return filter.node === '' || (event.node_uuid !== null && findNode(filter.node)?.uuid === event.node_uuid)
+  // Once for all of them: there may be ten thousand nodes.
+  const uuid = filter.node === '' ? undefined : (findNode(filter.node)?.uuid ?? '')
+  return all.filter(
+    ({ kind, node_uuid }) => (kinds?.includes(kind) ?? true) && (uuid === undefined || node_uuid === uuid),
+  )
 }
 
 /** Whether the conductor narrows: text is looked for here. */
 const isNarrowed = (filter: EventFilter): boolean => filter.node !== '' || kindsOf(filter) !== undefined
 
+const questionOf = (filter: EventFilter): string => searchOf({ ...filter, text: '' })
+
 /** Asked once for each filter; what happens afterwards comes with the stream. */
 function usePast(filter: EventFilter): Past {
-  const search = searchOf({ ...filter, text: '' })
+  const search = questionOf(filter)
   const past = useSignal<Past>({ search: '', events: [] })
+  // The board says how far the events have come: a page that is opened by its address is there before it.
+  const isBegun = board.value !== undefined
   useEffect(() => {
-    if (!isNarrowed(filter)) return
+    if (!isNarrowed(filter) || !isBegun) return
     let over = false
     const lastSeq = events.value[0]?.seq ?? board.value?.seq ?? 0
     const stop = after(SETTLES_MS, () => {
@@ -59,8 +67,18 @@ function usePast(filter: EventFilter): Past {
       over = true
       stop()
     }
-  }, [search])
+  }, [search, isBegun])
   return past.value
+}
+
+/** What of `source` was asked for since this filter was set: others that come later do not push it out. */
+function useHeard(filter: EventFilter, source: readonly WireEvent[]): readonly WireEvent[] {
+  const kept = useRef<Past>({ search: '', events: [] })
+  if (!isNarrowed(filter)) return source
+  const search = questionOf(filter)
+  const before = kept.current.search === search ? kept.current.events : []
+  kept.current = { search, events: joined(askedFor(source, filter), before).slice(0, MAX_EVENTS) }
+  return kept.current.events
 }
 
 /** Both are in order, the newest first. */
@@ -151,9 +169,9 @@ export function Events() {
   const held = useSignal<readonly WireEvent[] | null>(null)
   const past = usePast(filter.value)
   const narrowed = isNarrowed(filter.value)
-  const isAnswered = !narrowed || past.search === searchOf({ ...filter.value, text: '' })
+  const isAnswered = !narrowed || past.search === questionOf(filter.value)
   const words = filter.value.text.toLowerCase().split(/\s+/).filter(Boolean)
-  const fresh = (held.value ?? events.value).filter((event) => isAskedFor(event, filter.value))
+  const fresh = useHeard(filter.value, held.value ?? events.value)
   const all = narrowed && isAnswered ? joined(fresh, past.events) : fresh
   const found = all.filter((event) => holdsWords(event, words))
   const missed = held.value === null ? 0 : events.value.filter(({ seq }) => seq > (held.value?.[0]?.seq ?? 0)).length
@@ -181,6 +199,11 @@ export function Events() {
         {found.length === 0 && (
           <p class="muted">
             {!isAnswered ? 'Asking the conductor …' : searchOf(filter.value) ? 'Nothing matches.' : 'Nothing yet.'}
+          </p>
+        )}
+        {isAnswered && words.length > 0 && (
+          <p class="muted">
+            Text was looked for in {all.length} events{narrowed ? '' : ', the latest ones'}.
           </p>
         )}
       </section>

@@ -74,6 +74,7 @@ export function explain(facts: Facts): Account {
   const { node, nowMs } = facts
   const sinceMs = node.provisionUpdatedAtMs ?? node.createdAtMs
   const { description } = STATES[node.provisionState]
+  const rooms = causesOfRooms(node, facts.segments ?? [])
   return {
     node_uuid: node.uuid,
     provision_state: node.provisionState,
@@ -94,11 +95,13 @@ export function explain(facts: Facts): Account {
     })),
     causes: [
       ...causesOfHolder(node, facts.holder),
-      ...causesOfRooms(node, facts.segments ?? []),
+      // An agent that has called needs no room before the next boot.
+      ...(node.agent ? [] : rooms),
       ...sharedBmc(facts),
       ...causesOf({ ...facts, usualMs: usualHighMs(facts), hasPlace: placeOf(facts.live, nowMs) !== undefined }),
       ...causesOfLoader(facts.loader, node.instanceInfo.image_source),
       ...causesOfTpm(node),
+      ...(node.agent ? rooms : []),
     ],
   }
 }

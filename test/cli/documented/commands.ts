@@ -7,9 +7,11 @@ export interface Run {
   readonly put?: Readonly<Record<string, string>>
   /** Shell, before it. */
   readonly before?: string
+  /** Shell around it; {} is the command. */
+  readonly within?: string
   /** 0, unless another one is meant. */
   readonly status?: number
-  /** Goes on until somebody ends it. */
+  /** Goes on until somebody ends it, which is done when it printed what it should. */
   readonly isEndless?: true
   /** Of what it prints. */
   readonly prints?: RegExp
@@ -26,16 +28,23 @@ export const LANES: Readonly<Record<string, readonly Run[]>> = {
   nodes: [
     { command: 'npm run -s lab -- rackward node list', put: LAB, prints: /web-1 +active/ },
     { command: 'rackward node list', prints: /web-1 +active/ },
+    {
+      command: 'rackward node list --server unix:/tmp/.../api.sock',
+      put: { '/tmp/.../api.sock': '$SOCKET' },
+      prints: /web-1 +active/,
+    },
     { command: 'npm run -s lab -- rackward node explain server-1', put: LAB, prints: /^active:/ },
     // The mesh in memory has no leader.
     { command: 'npm run -s lab -- rackward doctor', put: LAB, status: 1, prints: /knows you as admin/ },
+    { command: 'rackward doctor', status: 1, prints: /knows you as admin/ },
     { command: 'rackward node --help', prints: /Usage: rackward node/ },
     { command: 'rackward node explain NODE', put: { NODE: 'web-1' }, prints: /^active:/ },
     { command: 'rackward node explain NAME', put: { NAME: 'web-1' }, prints: /^active:/ },
     { command: 'rackward node queue' },
+    { command: 'rackward image gc --dry-run' },
     { command: 'rackward node tpm NODE', put: { NODE: 'web-1' } },
-    { command: 'rackward node console NODE', put: { NODE: 'web-1' }, isEndless: true },
-    { command: 'rackward node rebuild NODE', put: { NODE: 'web-1 --wait 30' }, prints: /web-1/ },
+    { command: 'rackward node console NODE', put: { NODE: 'web-1' }, isEndless: true, prints: /fake console/ },
+    { command: 'rackward node rebuild NODE', put: { NODE: 'web-1 --wait 60' }, prints: /web-1/ },
     {
       command:
         'rackward node enroll u07 --bmc 192.0.2.57 --user admin --password-file /root/bmc.password --mac 52:54:00:00:00:07',
@@ -56,9 +65,24 @@ export const LANES: Readonly<Record<string, readonly Run[]>> = {
       status: 4,
       prints: /--allow/,
     },
+    {
+      command: 'rackward fence-agent',
+      within: `printf 'action=list\\nip=127.0.0.1\\nipport=%s\\nusername=admin\\npassword=%s\\n' \
+        "\${RACKWARD_SERVER##*:}" "$RACKWARD_PASSWORD" | {}`,
+      prints: /web-1/,
+    },
+    {
+      command: 'rackward node abort',
+      before: `rackward node enroll held --driver fake-hardware > held.txt; rackward node manage held --wait 60 >> held.txt
+        HOLD='[{interface: deploy, step: hold}]'
+        rackward node clean held --steps "$HOLD" > held.txt
+        until rackward node list | grep -q "held .*clean hold"; do :; done`,
+      put: { abort: 'abort held --wait 60' },
+      prints: /clean failed/,
+    },
     // It proved no TPM.
     { command: 'rackward node tpm NODE --accept FINGERPRINT', put: { NODE: 'web-1' }, status: 4, prints: /TPM/ },
-    { command: 'rackward node undeploy', put: { undeploy: 'undeploy web-1 --wait 30' }, prints: /web-1 +available/ },
+    { command: 'rackward node undeploy', put: { undeploy: 'undeploy web-1 --wait 60' }, prints: /web-1 +available/ },
   ],
   // u07 is a server behind a Redfish BMC.
   hardware: [
@@ -76,6 +100,86 @@ export const LANES: Readonly<Record<string, readonly Run[]>> = {
     { command: 'rackward node bios u07 reset --wait' },
     { command: 'rackward node firmware u07', prints: /bios/ },
     { command: 'rackward node media attach NODE URL', put: { NODE: 'u07', URL: 'http://192.0.2.9/images/any.iso' } },
+    {
+      command:
+        'rackward node firmware u07 update bios https://firmware.example.com/approved/bios-2.2.0.bin --checksum sha256:... --wait',
+      put: { 'https://firmware.example.com/approved': '$VENDOR', 'sha256:...': 'sha256:$FIRMWARE_SHA256' },
+      within: '{}; rackward node firmware u07',
+      prints: /2[.]2[.]0/,
+    },
+    {
+      command:
+        'openssl s_client -connect 192.0.2.57:443 </dev/null 2>/dev/null | openssl x509 -pubkey -noout | openssl pkey -pubin -outform DER | openssl dgst -sha256 -binary | base64',
+      put: { '192.0.2.57:443': '$BMC' },
+      // It is what the record shows.
+      within: 'PIN=$({}); GET /v1/nodes/u07 | grep -F "\\"bmc_tls_pin\\":\\"$PIN\\""',
+    },
+  ],
+  // Requests as they stand in the README: each is sent by a program that has its name (run.test.ts).
+  api: [
+    {
+      command:
+        'POST /v1/nodes {"driver": "ipmi", "name": "u07", "driver_info": {"ipmi_address": "...", "ipmi_username": "...", "ipmi_password": "..."}}',
+      // A server that answers.
+      put: { '"ipmi"': '"fake-hardware"', u07: 'api-7' },
+      prints: /"name":"api-7"/,
+    },
+    {
+      command:
+        'POST /v1/ports {"node_uuid": "...", "address": "<MAC that boots>"} extra.ipv4_address sets a fixed address',
+      before: `UUID=$(GET /v1/nodes/api-7 | grep -om1 '"uuid":"[^"]*"' | cut -d'"' -f4)`,
+      put: {
+        '...': '$UUID',
+        '<MAC that boots>': '52:54:00:00:a0:07',
+        ' extra.ipv4_address sets a fixed address': '',
+      },
+      prints: /52:54:00:00:a0:07/,
+    },
+    {
+      command: 'PUT /v1/nodes/u07/states/provision {"target": "manage"}, then "inspect", then "provide"',
+      put: { u07: 'api-7' },
+      within: '{}; GET /v1/nodes/api-7',
+      prints: /"provision_state":"available"/,
+    },
+    {
+      command: 'PATCH /v1/nodes/u07 [{"op": "add", "path": "/instance_info/image_source", "value": "debian-12"}]',
+      put: { u07: 'api-7' },
+      prints: /"image_source":"debian-12"/,
+    },
+    {
+      command:
+        'PUT /v1/nodes/u07/states/provision {"target": "active", "configdrive": {"meta_data": {...}, "user_data": "..."}}',
+      put: { u07: 'api-7', '{...}': '{"hostname": "api-7"}' },
+      within: '{}; GET /v1/nodes/api-7',
+      prints: /"provision_state":"active"/,
+    },
+    {
+      command: 'GET /rackward/v1/nodes/u07/explain',
+      put: { u07: 'api-7' },
+      prints: /"provision_state":"active"/,
+    },
+  ],
+  // Debian's python3-ironicclient.
+  clients: [
+    {
+      command: 'export OS_AUTH_TYPE=http_basic OS_ENDPOINT=https://192.0.2.1:6385 OS_USERNAME=admin OS_PASSWORD=...',
+      put: { 'https://192.0.2.1:6385': '$RACKWARD_SERVER', '...': '$RACKWARD_PASSWORD' },
+      within: '{}; baremetal node list',
+      prints: /web-1/,
+    },
+    {
+      command: 'export OS_AUTH_TYPE=http_basic OS_USERNAME=alice OS_PASSWORD=... OS_ENDPOINT=https://192.0.2.1:6385',
+      put: { 'https://192.0.2.1:6385': '$RACKWARD_SERVER', alice: 'monitor', '...': 'monitor-password' },
+      within: '{}; baremetal node list',
+      prints: /web-1/,
+    },
+    {
+      command: 'baremetal node set NODE --driver-info tpm=require',
+      before: `export OS_AUTH_TYPE=http_basic OS_ENDPOINT=$RACKWARD_SERVER OS_USERNAME=admin OS_PASSWORD=$RACKWARD_PASSWORD`,
+      put: { NODE: 'spare-1' },
+      within: '{}; GET /v1/nodes/spare-1',
+      prints: /"tpm":"require"/,
+    },
   ],
   // Its file is docs/examples/fake-rack.yaml.
   rack: [
@@ -153,6 +257,17 @@ export const LANES: Readonly<Record<string, readonly Run[]>> = {
       put: { FILE: 'agent.yaml' },
       prints: /is acceptable/,
     },
+    {
+      command:
+        'rackward init --yes --network eno2 --dhcp own --pool 192.0.2.100-192.0.2.199 --bmc ipmi,admin,/root/bmc.password',
+      before: 'echo secret > bmc.password; chmod 600 bmc.password',
+      put: { '/root/bmc.password': '$PWD/bmc.password --out $PWD/etc --data $PWD/data' },
+      // On a network of its own.
+      within: `unshare --net bash -c 'set -e; ip link add eno2 type veth peer name switch
+        ip address add 192.0.2.1/24 dev eno2; ip link set eno2 up; ip link set switch up; {}'
+        rackward conductor --config etc/conductor.yaml --check-config`,
+      prints: /is acceptable/,
+    },
     { command: 'rackward image verify', put: { verify: 'verify --store $IMAGES' } },
   ],
   // h1 to h3 are hosts of a mesh in memory, and well.
@@ -181,6 +296,11 @@ export const LANES: Readonly<Record<string, readonly Run[]>> = {
       before: `ID=$(rackward incident list -o json | grep -om1 "h3[.][0-9.]*")
         until rackward incident show $ID | grep -q evacuated; do :; done`,
       put: { retry: 'retry $ID' },
+    },
+    {
+      command: 'rackward incident attest ID --confirm HOST',
+      before: 'ID=$(rackward incident list -o json | grep -om1 "h3[.][0-9.]*")',
+      put: { ID: '$ID', HOST: 'h3' },
     },
     {
       command: 'rackward incident attest | retry | close ID',

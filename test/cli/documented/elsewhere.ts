@@ -1,4 +1,5 @@
-/** Commands of the documents that other tests run, and those that no test can, with the reason. */
+/** Commands of the documents that other tests run; those of which a test does the work without these words; and those
+ *  that no test can do, each with the reason. */
 
 /** A test, a text that stands in it, and the commands that it runs, with values of its own. */
 export const ELSEWHERE: readonly (readonly [file: string, marker: string, ...commands: string[]])[] = [
@@ -7,6 +8,8 @@ export const ELSEWHERE: readonly (readonly [file: string, marker: string, ...com
     '### From a shell',
     'export RACKWARD_SERVER=https://192.0.2.1:6385 RACKWARD_CACERT=api.crt RACKWARD_USER=alice RACKWARD_PASSWORD=...',
     'rackward node enroll -f rack.yaml --diff',
+    'rackward node enroll -f rack.yaml',
+    'rackward node manage u07 u08 u09 --wait',
     'rackward node provide u07 u08 u09 --wait',
     'rackward node deploy u07 --image debian-12 --configdrive @drive.yaml --wait',
     'rackward node watch',
@@ -28,11 +31,6 @@ export const ELSEWHERE: readonly (readonly [file: string, marker: string, ...com
     'rackward node raid u07 create --config @raid.yaml --wait',
     'rackward node raid u07 delete --wait',
   ],
-  [
-    'test/redfish/firmware.test.ts',
-    'cleaned(update(BIOS))',
-    'rackward node firmware u07 update bios https://firmware.example.com/approved/bios-2.2.0.bin --checksum sha256:... --wait',
-  ],
   ['test/cli/boot-snippets.test.ts', "'--for'", 'rackward boot snippets --for kea|isc|dnsmasq|windows'],
   [
     'test/cli/tools.test.ts',
@@ -44,12 +42,6 @@ export const ELSEWHERE: readonly (readonly [file: string, marker: string, ...com
     'test/cli/backup.test.ts',
     'pg_dump',
     `pg_dump --format=custom --file=/srv/dumps/rackward-2026-11-20 'postgresql://rackward@db.example/rackward'`,
-  ],
-  ['test/conductor/image-keeper.test.ts', 'dryRun: true', 'rackward image gc --dry-run'],
-  [
-    'test/cli/init.test.ts',
-    'takes them',
-    'rackward init --yes --network eno2 --dhcp own --pool 192.0.2.100-192.0.2.199 --bmc ipmi,admin,/root/bmc.password',
   ],
   [
     'test/cli/init-start.test.ts',
@@ -81,7 +73,6 @@ export const ELSEWHERE: readonly (readonly [file: string, marker: string, ...com
     "'--conductor', victim.base",
     'rackward simulate --conductor http://127.0.0.1:6385 --nodes 50 --bmc-ports --ipmi-port 9000',
   ],
-  ['test/lab/verbs.ts', 'RACKWARD_SERVER: `unix:', 'rackward node list --server unix:/tmp/.../api.sock'],
   [
     'test/mesh/lab.ts',
     "'--finish'",
@@ -93,54 +84,16 @@ export const ELSEWHERE: readonly (readonly [file: string, marker: string, ...com
     'rackward agent --config /etc/rackward/agent.yaml &',
     'rackward agent --config /etc/rackward/agent.yaml',
   ],
-  [
-    'test/packages/packages.test.ts',
-    'rackward-gate',
-    'systemctl enable rackward-gate',
-    'systemctl add-requires UNIT rackward-gate',
-  ],
-  ['test/packages/packages.test.ts', 'apt-get', 'apt-get install ./rackward-common_*.deb ./rackward_*.deb'],
+  ['test/packages/packages.test.ts', 'systemctl start rackward-conductor', 'systemctl start rackward-conductor'],
+  ['test/packages/packages.test.ts', 'systemctl stop rackward-conductor', 'systemctl stop rackward-conductor'],
   ['test/packages/packages.test.ts', 'what npm packs', 'npm pack', 'npm i -g', 'npm i -g rackward-*.tgz'],
-  [
-    'test/cli/fence-agent.test.ts',
-    'fence_rackward',
-    'pcs stonith create rackward fence_rackward ip=conductor.example ssl=1 cacert=/etc/rackward/ca.pem username=fencer password_file=/etc/rackward/fencer.password power_timeout=90',
-  ],
-  ['kit/setup/packages.mjs', 'fence-agents', 'apt-get install fence-agents'],
-  [
-    'test/rack/setup.ts',
-    'debianFor(',
-    'rackward image build debian-12',
-    'rackward image build debian-12 --cache /var/lib/rackward --store /var/lib/rackward/images',
-  ],
-  [
-    'test/rack/setup.ts',
-    'ramdiskFor(',
-    'rackward image build ramdisk',
-    'rackward image build ramdisk --cache /var/lib/rackward --link /var/lib/rackward/ramdisk',
-  ],
-  ['test/rack/setup.ts', 'loadersFor(', 'rackward image build loaders'],
-  [
-    'test/rack/long/uki.test.ts',
-    'buildSignedRamdisk',
-    'rackward image build uki',
-    'rackward image build uki --config /etc/rackward/conductor.yaml',
-  ],
-  ['test/arm64/deploy.test.ts', 'arm64Ramdisk()', 'rackward image build ramdisk --arch arm64'],
-  ['test/cli/hostile.test.ts', "['incident', 'attest', 'i']", 'rackward incident attest ID --confirm HOST'],
-  ['test/cli/cli.test.ts', "'abort'", 'rackward node abort'],
-  ['test/cli/doctor.test.ts', 'asks the conductor for its BMCs', 'rackward doctor'],
-  ['test/cli/fence-agent.test.ts', 'act(', 'rackward fence-agent'],
   [
     'test/clients/clients.test.ts',
     'baremetal: a node from enrolment to its end',
-    'export OS_AUTH_TYPE=http_basic OS_ENDPOINT=https://192.0.2.1:6385 OS_USERNAME=admin OS_PASSWORD=...',
-    'export OS_AUTH_TYPE=http_basic OS_USERNAME=alice OS_PASSWORD=... OS_ENDPOINT=https://192.0.2.1:6385',
     'baremetal node list',
     'baremetal node rescue u07 --rescue-password ...',
     'baremetal node power off NODE',
     'baremetal node history list',
-    'baremetal node set NODE --driver-info tpm=require',
   ],
   [
     'test/clients/masakari.test.ts',
@@ -157,27 +110,69 @@ export const ELSEWHERE: readonly (readonly [file: string, marker: string, ...com
     'OS_CLOUD=rack metalsmith deploy --resource-class compute --image http://192.0.2.1:8080/image.qcow2 --image-checksum SHA256 --hostname web-1',
     'metalsmith list',
   ],
-  [
-    'test/conductor/api.test.ts',
-    '/v1/nodes',
-    'POST /v1/nodes {"driver": "ipmi", "name": "u07", "driver_info": {"ipmi_address": "...", "ipmi_username": "...", "ipmi_password": "..."}}',
-    'POST /v1/ports {"node_uuid": "...", "address": "<MAC that boots>"} extra.ipv4_address sets a fixed address',
-    'PUT /v1/nodes/u07/states/provision {"target": "manage"}, then "inspect", then "provide"',
-    'PATCH /v1/nodes/u07 [{"op": "add", "path": "/instance_info/image_source", "value": "debian-12"}]',
-    'PUT /v1/nodes/u07/states/provision {"target": "active", "configdrive": {"meta_data": {...}, "user_data": "..."}}',
-  ],
-  ['test/conductor/explain.test.ts', '/explain', 'GET /rackward/v1/nodes/u07/explain'],
-  ['test/kubernetes/rbac.ts', 'rbac.yaml', 'kubectl apply -f docs/examples/kubernetes-rbac.yaml'],
   ['test/vagrant/vagrant.test.ts', "'up'", 'vagrant up'],
+]
+
+/** Why not with these words, a test, a text that stands in it, and the commands whose work it does. */
+export const SAME_WORK: readonly (readonly [reason: string, file: string, marker: string, ...commands: string[]])[] = [
+  [
+    'it takes minutes, so the tests that need one share it: the function behind the command makes it',
+    'test/rack/setup.ts',
+    'debianFor(',
+    'rackward image build debian-12',
+    'rackward image build debian-12 --cache /var/lib/rackward --store /var/lib/rackward/images',
+  ],
+  [
+    'the same',
+    'test/rack/setup.ts',
+    'ramdiskFor(',
+    'rackward image build ramdisk',
+    'rackward image build ramdisk --cache /var/lib/rackward --link /var/lib/rackward/ramdisk',
+  ],
+  ['the same', 'test/rack/setup.ts', 'loadersFor(', 'rackward image build loaders'],
+  [
+    'the same',
+    'test/rack/long/uki.test.ts',
+    'buildSignedRamdisk(',
+    'rackward image build uki',
+    'rackward image build uki --config /etc/rackward/conductor.yaml',
+  ],
+  ['the same', 'test/arm64/deploy.test.ts', 'arm64Ramdisk()', 'rackward image build ramdisk --arch arm64'],
+  [
+    'pcs is not installed: cibadmin gives a real Pacemaker what pcs makes of these words',
+    'test/mesh/pacemaker.test.ts',
+    'as `pcs stonith create` makes it',
+    'pcs stonith create rackward fence_rackward ip=conductor.example ssl=1 cacert=/etc/rackward/ca.pem username=fencer password_file=/etc/rackward/fencer.password power_timeout=90',
+  ],
+  [
+    'the unit of the test says itself what these words make a unit say',
+    'test/packages/packages.test.ts',
+    'Requires=rackward-gate.service',
+    'systemctl enable rackward-gate',
+    'systemctl add-requires UNIT rackward-gate',
+  ],
+  [
+    'dpkg installs them: all that they need is in the clean Debian already',
+    'test/packages/packages.test.ts',
+    'dpkg -i /var/tmp/rackward-common_*.deb /var/tmp/rackward_*.deb',
+    'apt-get install ./rackward-common_*.deb ./rackward_*.deb',
+  ],
+  [
+    'the verbs of npm that need the package install it',
+    'kit/setup/packages.mjs',
+    "['fence-agents',",
+    'apt-get install fence-agents',
+  ],
+  [
+    'the objects of the file are made through the API, which answers a token of its account',
+    'test/kubernetes/real/servers.ts',
+    'As `kubectl apply -f` of the manifest',
+    'kubectl apply -f docs/examples/kubernetes-rbac.yaml',
+  ],
 ]
 
 /** Programs and machines of others, which no test here has. */
 export const NOT_HERE: readonly (readonly [reason: string, ...commands: string[]])[] = [
-  ['systemd and an installed package', 'systemctl start rackward-conductor', 'systemctl stop rackward-conductor'],
   ['a server at another place', 'ssh -L 8443:127.0.0.1:8443 root@HOST', 'ssh rescue@<its address>'],
-  [
-    'a BMC with HTTPS at an address of the reader',
-    'openssl s_client -connect 192.0.2.57:443 </dev/null 2>/dev/null | openssl x509 -pubkey -noout | openssl pkey -pubin -outform DER | openssl dgst -sha256 -binary | base64',
-  ],
   ['a cluster of the reader', 'kubectl get nodes', 'kubectl uncordon', 'consul snapshot save'],
 ]
