@@ -194,6 +194,8 @@ test('an incident is tried again, and its leader is left a request in the name o
     const response = await route.fetch()
     await route.fulfill({ response, json: { ...(await response.json()), proof: null } })
   })
+  // The page asks again every 20 s.
+  await page.reload()
   await page.getByRole('button', { name: 'Attest' }).click()
   const attest = page.getByRole('dialog')
   await attest.getByLabel('Name', { exact: true }).fill('h5')
