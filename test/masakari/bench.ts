@@ -140,6 +140,11 @@ export class Bench {
     return join(this.parts.dir, 'api.sock')
   }
 
+  /** Its image store. */
+  get images(): string {
+    return join(this.parts.dir, 'images')
+  }
+
   async stop(): Promise<void> {
     const { dir, conductor, store, stopApi } = this.parts
     await conductor.stop()

@@ -12,7 +12,8 @@ import { RACKWARD_MAIN, ROOT } from '../../lab/root.ts'
 import { Bench } from '../../masakari/bench.ts'
 import { SimulatedMachine } from '../../redfish/machine.ts'
 import { VirtualBmc } from '../../redfish/virtual-bmc.ts'
-import { LANES, type Run } from './commands.ts'
+import { LANES } from './commands.ts'
+import type { Run } from './run-step.ts'
 import { bash, endless, type Place } from './shell.ts'
 
 const FIRMWARE = 'BIOS 2.2.0'
@@ -45,6 +46,8 @@ beforeAll(async () => {
     provision: { bmcLookSeconds: 0.2, mediaUrls: ['http://192.0.2.9/images/'] },
     powerSync: { everySeconds: 1 },
   })
+  const leads = async () => (await bench.api('GET', '/rackward/v1/mesh')).status === 200
+  await until(leads, { what: 'the mesh to have a leader', timeoutMs: 60_000, everyMs: 50 })
   await makeNode('u07', { driver: 'redfish', driver_info: bmc.driverInfo(), inspect_interface: 'redfish' }, ['manage'])
   await makeNode('web-1', { driver: 'fake-hardware', resource_class: 'compute' }, ['manage', 'provide', 'active'])
   await makeNode('spare-1', { driver: 'fake-hardware' }, [])
@@ -98,6 +101,7 @@ const placeOf = (lane: string): Place => ({
     FIRMWARE_SHA256: createHash('sha256').update(FIRMWARE).digest('hex'),
     IMPORTS: join(ROOT, 'test/cli/rack/imports'),
     IMAGES: join(dir, 'images'),
+    CONDUCTOR_IMAGES: bench.images,
   },
 })
 
