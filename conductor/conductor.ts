@@ -19,6 +19,7 @@ import { childStepMs } from './settings.ts'
 import { startApi } from './start/api.ts'
 import { bootParts, startBootLink } from './start/boot.ts'
 import { started, type Context } from './start/context.ts'
+import { openDoubt } from './start/doubt.ts'
 import { startFirmwareServer } from './start/firmware.ts'
 import { hardwareParts } from './start/hardware.ts'
 import { meshParts } from './start/mesh.ts'
@@ -76,7 +77,8 @@ async function start(context: Context, parts: ConductorParts): Promise<Conductor
   const { life, config, log } = context
   const webhookList = await readWebhooks(config)
   const hookList = await readHooks(config)
-  const storage = await openStorage(context, parts.openStore)
+  const opened = await openStorage(context, parts.openStore)
+  const storage = { ...opened, ...(await openDoubt(context, opened)) }
   const boot = await bootParts(context, storage, parts.launchBoot)
   const monitoring = await startMonitoring(context, storage, boot)
   const hardware = await hardwareParts(context, { ...storage, ...monitoring }, parts.fleet)
@@ -98,7 +100,7 @@ async function start(context: Context, parts: ConductorParts): Promise<Conductor
   await startBootLink(context, storage, boot)
   const { owner } = storage.store
   if (owner) await started(context, 'told sightings', new ToldSightings({ ...context, ...storage, owner }))
-  await startAgentPort(context, provisioning, { boot, monitoring, sightings: storage.sightings })
+  await startAgentPort(context, provisioning, { ...storage, boot, monitoring })
   await started(context, 'worker', provisioning.worker)
 
   const running = { ...storage, ...hardware, ...provisioning, ...monitoring, ...mesh }

@@ -6,6 +6,7 @@ import { isFault } from '../kit/fault.ts'
 import { bootMetrics, type OnBootTotals } from './boot/metrics.ts'
 import { roomMetrics } from './boot/rooms/metrics.ts'
 import type { Rooms } from './boot/rooms/rooms.ts'
+import type { DoubtKeeper } from './doubt/keeper.ts'
 import type { ImageMoved } from './api/agent-wire.ts'
 import type { EventParts } from './events/parts.ts'
 import { STATES } from './node/workflow/states.ts'
@@ -42,13 +43,14 @@ export async function conductorMetrics(
     agents: () => number
     /** Absent: none are configured. */
     rooms?: Pick<Rooms, 'states'> | undefined
+    doubt?: Pick<DoubtKeeper, 'now' | 'isOpen'>
   },
 ): Promise<ConductorMetrics> {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry, prefix: 'rackward_' })
   const registers = [registry]
   gauges(store, parts, registers)
-  if (parts.rooms) roomMetrics(registers, parts.rooms)
+  if (parts.rooms) roomMetrics(registers, parts.rooms, parts.doubt)
   const bmcSeconds = new Histogram({
     name: 'rackward_bmc_act_seconds',
     help: 'time of a command to a BMC, its wait in the queue included, by priority and end (ok, or a fault)',

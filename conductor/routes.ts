@@ -20,7 +20,11 @@ export type AllRouteParts = PlanRouteParts &
   PortRouteParts &
   RackwardParts &
   RamdiskParts &
-  StateParts & { readonly masakari: Masakari | undefined }
+  StateParts & {
+    readonly masakari: Masakari | undefined
+    /** Throws `store.doubt` while nothing may be ordered. */
+    readonly mayAct: () => void
+  }
 
 export const allRoutes = (parts: AllRouteParts): Route[] => [
   ...nodeRoutes(parts),

@@ -30,6 +30,8 @@ export const KINDS: Readonly<Record<string, Severity>> = {
   'agent-heard': 'info',
   network: 'info',
   room: 'info',
+  'store-doubt': 'fault',
+  'store-accepted': 'info',
   'switch-port': 'warning',
   loader: 'warning',
   'unknown-mac': 'warning',

@@ -1,5 +1,6 @@
 /** `rackward store ...` */
 import { Option, type Command } from 'commander'
+import { onServer } from './server-options.ts'
 
 const STORES = ['sqlite', 'postgres']
 
@@ -14,4 +15,14 @@ export function storeCommands(program: Command): void {
     .action(async (options: { from: string; to: string; config: string }) =>
       (await import('../store.ts')).migrateStore(options),
     )
+  onServer(
+    store
+      .command('doubt')
+      .description('show whether the database is older than what boot rooms know, and which nodes it is wrong about'),
+  ).action(async (options) => (await import('../store-doubt.ts')).showDoubt(options))
+  onServer(
+    store
+      .command('accept')
+      .description('go on with a database that is older than what boot rooms know; they forget what they knew'),
+  ).action(async (options) => (await import('../store-doubt.ts')).acceptStore(options))
 }

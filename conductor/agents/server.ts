@@ -31,6 +31,8 @@ export interface AgentServerParts {
   readonly onLimit: OnLimit
   readonly clock: Clock
   readonly log: Log
+  /** Throws `store.doubt` while nothing may be ordered. */
+  readonly mayAct?: () => void
   /** What comes from an address beside its calls. */
   readonly onSign: (address: string, sign: Sign, detail: string) => void
 }
@@ -46,6 +48,7 @@ const STATUS: Record<string, number> = {
   'node.state': 409,
   // The agent asks again.
   'node.locked': 503,
+  'store.doubt': 503,
   'input.invalid': 400,
   'input.large': 413,
 }
@@ -97,7 +100,8 @@ interface AgentCall {
 }
 
 async function answer({ stream, headers, prove }: AgentCall, parts: AgentServerParts): Promise<void> {
-  const { service } = parts
+  const { service, mayAct } = parts
+  mayAct?.()
   const { path, query } = requestTarget(headers[':path'])
   const session = String(headers.authorization ?? '').replace(/^Bearer /, '')
   const proved = async () => {

@@ -45,6 +45,7 @@ const STATUS: Partial<Record<FaultCode, number>> = {
   'store.moved': 409,
   'store.broken': 503,
   'store.migrated': 503,
+  'store.doubt': 503,
   'bmc.config': 400,
   'url.fetch': 400,
   'url.busy': 503,
@@ -61,6 +62,7 @@ const RETRY_AFTER_SECONDS: Partial<Record<FaultCode, number>> = {
   'access.busy': 5,
   'access.often': 60,
   'url.busy': 5,
+  'store.doubt': 20,
 }
 
 export interface Problem {

@@ -21,6 +21,7 @@ import { eventRoute, type EventRouteParts } from './event-route.ts'
 import { boardRoutes, type BoardParts } from './board.ts'
 import { rackRoutes } from './rack.ts'
 import { roomRoutes, type RoomRouteParts } from './rooms.ts'
+import { storeRoutes, type StoreRouteParts } from './store.ts'
 import { rolloutRoutes, type RolloutRouteParts } from './rollouts.ts'
 import { hookRoutes, type HookRouteParts } from './hooks.ts'
 import { seriesRoutes, type SeriesRouteParts } from './image-series.ts'
@@ -42,6 +43,7 @@ export interface RackwardParts
     RolloutRouteParts,
     SeriesRouteParts,
     RoomRouteParts,
+    StoreRouteParts,
     MeshParts,
     EventRouteParts,
     SessionRouteParts,
@@ -84,6 +86,7 @@ export function rackwardRoutes(parts: RackwardParts): Route[] {
     ...rackRoutes(parts),
     ...rolloutRoutes(parts),
     ...roomRoutes(parts),
+    ...storeRoutes(parts),
     ...hookRoutes(parts),
   ]
   const document = openApi(described)
@@ -225,7 +228,7 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
   }
 
   async function account(
-    { powerSync, eventWatch, loaderRule, bootRooms }: RackwardParts,
+    { powerSync, eventWatch, loaderRule, bootRooms, doubt }: RackwardParts,
     request: ApiRequest,
     node: NodeRecord,
   ) {
@@ -263,6 +266,7 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       strangers: macsOf(wanted.filter(({ atMs }) => atMs >= live.bootedAtMs)),
       strangersBefore: macsOf(before),
       segments: leased ? [] : ((await bootRooms?.segmentsOf(node.uuid)) ?? []),
+      doubt: doubt.inDoubt ? { claims: leased ? [] : doubt.now.claims } : undefined,
       othersHeard: leased || live.bootedAtMs === 0 ? 0 : sightings.othersSince(node.uuid, live.bootedAtMs),
     })
   }

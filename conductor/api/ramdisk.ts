@@ -22,6 +22,8 @@ export interface RamdiskParts extends RouteParts {
   /** Of a boot room's token: throws `agent.token` where the room may not boot that node. */
   readonly checkToken?: (token: BootToken) => Promise<void>
   readonly agents: Pick<AgentService, 'heartbeat' | 'finishInspection'>
+  /** Throws `store.doubt` while nothing may be ordered of an agent. */
+  readonly mayAct?: () => void
 }
 
 const HEARTBEAT_FIELDS = {
@@ -54,6 +56,7 @@ export function ramdiskRoutes(parts: RamdiskParts): Route[] {
 
   /** The node and its token, if that was minted here; whether it is of the present boot is not looked at. */
   const minted = async (ident: string, token: string | null | undefined) => {
+    parts.mayAct?.()
     const node = await known(ident)
     if (!token) throw new Fault('agent.token', 'agent_token is missing: it stands in the boot script')
     const read = readToken(parts.tokenKey, token)

@@ -46,10 +46,13 @@ export type OnCommand = (command: {
 export class BmcQueue {
   private readonly clock: Clock
   private readonly onCommand: OnCommand
+  private readonly mayAct: () => void
   private readonly queues = new Map<string, Queue>()
 
-  constructor(clock: Clock, onCommand: OnCommand = () => undefined) {
+  /** `mayAct` throws while nothing at all is to be sent. */
+  constructor(clock: Clock, onCommand: OnCommand = () => undefined, mayAct: () => void = () => undefined) {
     this.clock = clock
+    this.mayAct = mayAct
     this.onCommand = onCommand
   }
 
@@ -102,6 +105,7 @@ export class BmcQueue {
         if (abort.signal.aborted) return cancel()
         begun = true
         try {
+          this.mayAct()
           resolve(await work(target.bmc, abort.signal, giveWay.signal))
           if (!abort.signal.aborted) told('ok')
           queue.refused.delete(credentials)

@@ -90,6 +90,12 @@ export class BootLink {
     if (socket) writeLine(socket, { t: 'clients', revision, whole: false, set: changed, gone: left, media: images })
   }
 
+  /** Nobody is answered any more. */
+  withdraw(): void {
+    const media = [...this.media.keys()].map((nodeUuid) => ({ nodeUuid, boot: null }))
+    this.update([], [...this.clients.keys()], media)
+  }
+
   private hasMedia(order: MediaOrder): boolean {
     const known = this.media.get(order.nodeUuid)
     return order.boot ? isDeepStrictEqual(known, order) : known === undefined

@@ -36,21 +36,28 @@ export class BootUpdates {
   private readonly boot: BootServices | undefined
   private readonly rooms: RoomServices | undefined
   private readonly subnets: readonly BootSubnet[]
+  private readonly mayTell: () => boolean
   private readonly turns = new Turns()
 
-  /** Without boot services and boot rooms nothing is sent. */
+  /** Without boot services and boot rooms nothing is sent; nor are the boot services while `mayTell` says no. */
   constructor(
     store: BootStore,
     boot: BootServices | undefined,
     {
       subnets = [],
       rooms,
-    }: { readonly subnets?: readonly BootSubnet[]; readonly rooms?: RoomServices | undefined } = {},
+      mayTell = () => true,
+    }: {
+      readonly subnets?: readonly BootSubnet[]
+      readonly rooms?: RoomServices | undefined
+      readonly mayTell?: () => boolean
+    } = {},
   ) {
     this.store = store
     this.boot = boot
     this.rooms = rooms
     this.subnets = subnets
+    this.mayTell = mayTell
   }
 
   readonly ordersOf = async (node: NodeRecord): Promise<NodeOrders & { clients: BootClient[]; media: MediaOrder }> => {
@@ -66,7 +73,8 @@ export class BootUpdates {
   }
 
   private async send(nodeUuid: string, gone: readonly string[]): Promise<void> {
-    const { boot, rooms } = this
+    const { rooms } = this
+    const boot = this.mayTell() ? this.boot : undefined
     const node = await this.store.node(nodeUuid)
     if (!node) {
       boot?.update([], gone, [{ nodeUuid, boot: null }])

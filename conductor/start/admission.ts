@@ -3,12 +3,19 @@ import { AdmissionQueue } from '../admission/queue.ts'
 import { PlaceEvents } from '../admission/place-events.ts'
 import { started, type Context } from './context.ts'
 import type { Provisioning } from './provisioning.ts'
+import type { Doubting } from './doubt.ts'
 import type { Storage } from './storage.ts'
 
 /** Undefined: nothing waits. */
 export async function startAdmission(
   context: Context,
-  { store, sightings, worker, changes }: Pick<Storage & Provisioning, 'store' | 'sightings' | 'worker' | 'changes'>,
+  {
+    store,
+    owner,
+    sightings,
+    worker,
+    changes,
+  }: Pick<Storage & Doubting & Provisioning, 'store' | 'owner' | 'sightings' | 'worker' | 'changes'>,
 ): Promise<AdmissionQueue | undefined> {
   const { clock, log } = context
   const { enabled, perRack = null, perGroup = null, boots, writes } = context.config.admission
@@ -19,7 +26,7 @@ export async function startAdmission(
     events: new PlaceEvents({ write: (events) => store.journal.addAll(events), log }),
     dispatch: (uuid, event) => worker.dispatch(uuid, event),
     // With the allocations: a conductor of the version before knows no other duty for what users ordered.
-    onDuty: () => store.owner?.holds('allocations') ?? true,
+    onDuty: () => owner?.holds('allocations') ?? true,
     config: { boots, writes, perRack, perGroup },
     clock,
     log,

@@ -28,6 +28,7 @@ import type { HookConfig } from '../hooks/config.ts'
 import { allRoutes, type AllRouteParts } from '../routes.ts'
 import type { Boot } from './boot.ts'
 import { hostnameOf, type Context } from './context.ts'
+import type { Doubting } from './doubt.ts'
 import type { Hardware } from './hardware.ts'
 import type { Monitoring } from './monitoring.ts'
 import type { Operations } from './operations.ts'
@@ -39,7 +40,7 @@ import type { Storage } from './storage.ts'
 /** How soon a user who is taken out of the file is out. */
 const PASSWORD_FILE_MS = 2_000
 
-export interface ApiParts extends Storage, Hardware, Provisioning, Operations, Monitoring {
+export interface ApiParts extends Storage, Doubting, Hardware, Provisioning, Operations, Monitoring {
   readonly boot: Boot
   readonly masakari: Masakari | undefined
   readonly uiDirectory: string | undefined
@@ -56,7 +57,7 @@ const OLD_USERS = 'api.auth.file cannot be used, so the users of before hold: th
 
 export async function startApi(context: Context, parts: ApiParts): Promise<Api> {
   const { life, config, clock, random, log } = context
-  const { store, images, sightings, metrics, onLimit, boot } = parts
+  const { store, owner, doubt, images, sightings, metrics, onLimit, boot } = parts
   const limits = parts.limits.api
   const { signal } = await life.add(
     'streams',
@@ -87,6 +88,7 @@ export async function startApi(context: Context, parts: ApiParts): Promise<Api> 
   const routes = allRoutes({
     ...parts,
     bootRooms: boot.rooms?.rooms,
+    mayAct: doubt.mayAct,
     ...(boot.rooms ? { checkToken: boot.rooms.rooms.checkToken } : {}),
     live,
     loaderRule: loaderRule(context, parts),
@@ -120,10 +122,13 @@ export async function startApi(context: Context, parts: ApiParts): Promise<Api> 
     sightings,
     random,
     conductor: hostnameOf(config),
-    holderOf: (node) => store.owner?.holderOf(node),
+    holderOf: (node) => owner?.holderOf(node),
     ui: config.ui !== false && parts.uiDirectory !== undefined ? await readUi(parts.uiDirectory) : undefined,
     metrics,
-    notReadyReasons: () => notReadyReasons(store, boot.isDown),
+    notReadyReasons: async () => [
+      ...(doubt.why === undefined ? [] : [doubt.why]),
+      ...(await notReadyReasons(store, boot.isDown)),
+    ],
     // Without the file's name and content: /readyz is for anybody.
     warnings: () => (auth.problem() === undefined ? [] : [OLD_USERS]),
     damaged: () => damagedNames(store, images),
@@ -144,14 +149,17 @@ function hookParts(
 
 function nodeService(context: Context, parts: ApiParts): NodeService {
   const { config, clock, random } = context
-  const { store, worker, powerSync, sensorSync, eventWatch, drift, bmcs, bmcQueue, consoles, sightings, boot, limits } =
-    parts
+  const { store, doubt, worker, powerSync, sensorSync, eventWatch, drift } = parts
+  const { bmcs, bmcQueue, consoles, sightings, boot, limits } = parts
   const gone = [worker, powerSync, sensorSync, eventWatch, drift, bmcs, ...(parts.admission ? [parts.admission] : [])]
   const { automatedClean, erase, configDriveUrls, mediaUrls } = config.provision
   return new NodeService({
     store,
     worker: {
-      dispatch: worker.dispatch.bind(worker),
+      dispatch: async (uuid, event) => {
+        doubt.mayAct()
+        return worker.dispatch(uuid, event)
+      },
       change: worker.change.bind(worker),
       forget: (uuid) => gone.forEach((part) => part.forget(uuid)),
     },

@@ -10,18 +10,19 @@ import type { PowerSync } from '../node/run/power-sync.ts'
 import type { Context } from './context.ts'
 import type { Hardware } from './hardware.ts'
 import type { Monitoring } from './monitoring.ts'
+import type { Doubting } from './doubt.ts'
 import type { Storage } from './storage.ts'
 
 const KEY_BYTES = 32
 
 export async function startBmcEvents(
   context: Context,
-  parts: Pick<Storage, 'store'> &
+  parts: Pick<Storage & Doubting, 'store' | 'owner'> &
     Pick<Hardware, 'bmcQueue'> &
     Pick<Monitoring, 'metrics' | 'onLimit'> & { readonly powerSync: PowerSync },
 ): Promise<EventWatch> {
   const { config, clock, log } = context
-  const { store, bmcQueue, metrics, onLimit, powerSync } = parts
+  const { store, owner, bmcQueue, metrics, onLimit, powerSync } = parts
   const { bmc: limits } = config.limits
   let watch: EventWatch | undefined
   const push = await startPush(context, onLimit, (uuid, secret) => watch?.pushed(uuid, secret) ?? false)
@@ -34,7 +35,7 @@ export async function startBmcEvents(
     async stateOf(uuid) {
       const node = await store.node(uuid)
       // Another conductor watches what is not ours.
-      if (node && !(store.owner?.mine(node) ?? true)) return 'gone'
+      if (node && !(owner?.mine(node) ?? true)) return 'gone'
       return node === undefined ? 'gone' : node.workflow.bmcTask?.hush ? 'updating' : 'ready'
     },
     streams: config.bmc.events.streams,

@@ -10,6 +10,7 @@ import { BootUpdates } from '../boot/updates.ts'
 import { BootWatch } from '../boot/watch.ts'
 import { roomParts, type BootRooms } from './rooms.ts'
 import type { Context } from './context.ts'
+import type { Doubting } from './doubt.ts'
 import type { Storage } from './storage.ts'
 
 export interface Boot {
@@ -32,11 +33,11 @@ const launchNothing = (): never => {
 
 export async function bootParts(
   context: Context,
-  storage: Storage,
+  storage: Storage & Doubting,
   launch: () => Launched = launchNothing,
 ): Promise<Boot> {
   const { config, clock, log, random } = context
-  const { store, sightings, events } = storage
+  const { store, sightings, events, doubt } = storage
   await shareIdentity({ data: config.data, random }, store.keepSecret)
   const identity = config.agent ? await agentIdentity(config.data) : undefined
   const tokenKey = await bootKey(join(config.data, 'boot.key'), random)
@@ -55,27 +56,43 @@ export async function bootParts(
       : undefined
   const isDown = () => (link ? !link.connected : undefined)
   const rooms = roomParts(context, storage, { identity, tokenKey, watch })
-  const updates = new BootUpdates(store, link, { subnets: config.boot?.subnets ?? [], rooms: rooms?.hub })
+  const updates = new BootUpdates(store, link, {
+    subnets: config.boot?.subnets ?? [],
+    rooms: rooms?.hub,
+    mayTell: () => !doubt.inDoubt,
+  })
   return { identity, tokenKey, link, watch, updates, rooms, isDown }
 }
 
 export async function startBootLink(
-  { life }: Context,
-  { store }: Storage,
+  { life, log }: Context,
+  { store, doubt }: Storage & Doubting,
   { link, updates, rooms }: Boot,
 ): Promise<void> {
   if (!link) return
   const orders = await Promise.all((await store.everyNode()).map(updates.ordersOf))
   await rooms?.load()
   for (const one of orders) await rooms?.hub.take(one)
+  const known = doubt.inDoubt ? [] : orders
   await life.add(
     'boot',
     () =>
       link.start(
-        orders.flatMap(({ clients }) => clients),
-        orders.map(({ media }) => media),
+        known.flatMap(({ clients }) => clients),
+        known.map(({ media }) => media),
       ),
     () => link.stop(),
   )
+  const tellAnew = async (): Promise<void> => {
+    for (const { uuid } of await store.everyNode()) await updates.refresh(uuid, [])
+    rooms?.rooms.tellAll()
+  }
+  doubt.listen({
+    doubted: () => link.withdraw(),
+    opened: (anew) => {
+      if (!anew) return rooms?.rooms.tellAll()
+      tellAnew().catch((error: unknown) => log.error({ err: error }, 'boot orders after a doubt'))
+    },
+  })
   await rooms?.listen()
 }

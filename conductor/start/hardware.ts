@@ -10,6 +10,7 @@ import { CipherSuites } from '../bmc/suites.ts'
 import { BootConsoles, type BootConsoleParts } from '../node/run/boot-consoles.ts'
 import type { Context } from './context.ts'
 import type { Monitoring } from './monitoring.ts'
+import type { Doubting } from './doubt.ts'
 import type { Storage } from './storage.ts'
 
 export interface Hardware {
@@ -23,7 +24,12 @@ export interface Hardware {
  *  configured. */
 export async function hardwareParts(
   context: Context,
-  { store, sightings, metrics }: Pick<Storage, 'store' | 'sightings'> & Pick<Monitoring, 'metrics'>,
+  {
+    store,
+    doubt,
+    sightings,
+    metrics,
+  }: Pick<Storage & Doubting, 'store' | 'doubt' | 'sightings'> & Pick<Monitoring, 'metrics'>,
   fleet: Fleet | null | undefined,
 ): Promise<Hardware> {
   const { life, config, clock, log, random, run } = context
@@ -54,7 +60,7 @@ export async function hardwareParts(
       }),
     (made) => made.close(),
   )
-  const bmcQueue = new BmcQueue(clock, metrics.onBmc)
+  const bmcQueue = new BmcQueue(clock, metrics.onBmc, doubt.mayAct)
   const consoles = config.bmc.readBootConsoles ? await bootConsoles(context, { bmcs, bmcQueue, sightings }) : undefined
   return { bmcQueue, bmcs, consoles }
 }

@@ -5,6 +5,7 @@ import { fittingLimits } from '../listen.ts'
 import { conductorMetrics, type ConductorMetrics } from '../metrics.ts'
 import type { Boot } from './boot.ts'
 import type { Context } from './context.ts'
+import type { Doubting } from './doubt.ts'
 import type { Storage } from './storage.ts'
 
 /** An agent that was not heard for longer does not count as present. */
@@ -16,13 +17,13 @@ export interface Monitoring {
   readonly onLimit: OnLimit
 }
 
-export async function startMonitoring(context: Context, storage: Storage, boot: Boot): Promise<Monitoring> {
+export async function startMonitoring(context: Context, storage: Storage & Doubting, boot: Boot): Promise<Monitoring> {
   const { life, config, clock, log } = context
-  const { store, events, sightings } = storage
+  const { store, events, sightings, doubt } = storage
   const agents = () => sightings.agentsSince(clock.now() - AGENT_PRESENT_MS)
   const metrics = await life.add(
     'metrics',
-    () => conductorMetrics(store, { events, bootDown: boot.isDown, agents, rooms: boot.rooms?.rooms }),
+    () => conductorMetrics(store, { events, bootDown: boot.isDown, agents, rooms: boot.rooms?.rooms, doubt }),
     (made) => made.stop(),
   )
   boot.link?.onTotals(metrics.onBootTotals)

@@ -22,6 +22,7 @@ import type { Hardware } from './hardware.ts'
 import type { Mesh } from './mesh.ts'
 import type { Monitoring } from './monitoring.ts'
 import type { Provisioning } from './provisioning.ts'
+import type { Doubting } from './doubt.ts'
 import type { Storage } from './storage.ts'
 
 export interface Operations {
@@ -41,16 +42,16 @@ export interface Operations {
 
 export async function startOperations(
   context: Context,
-  parts: Storage & Hardware & Provisioning & Mesh & Pick<Monitoring, 'metrics' | 'onLimit'>,
+  parts: Storage & Doubting & Hardware & Provisioning & Mesh & Pick<Monitoring, 'metrics' | 'onLimit'>,
   webhookList: readonly Webhook[],
 ): Promise<Operations> {
   const { life, config, clock, random, log } = context
-  const { store, worker, bmcQueue, bmcs, metrics, link, credentials } = parts
+  const { store, owner, worker, bmcQueue, bmcs, metrics, link, credentials } = parts
   const turns = new Turns()
   const allocations = new Allocations({ store, worker, clock, random, log, turns })
   // Any conductor allocates what it was asked for; one takes up what the others left.
   const takeUp = () => ({ start: () => allocations.start(), stop: () => undefined })
-  await onDuty(context, { duty: 'allocations', owner: store.owner }, takeUp)
+  await onDuty(context, { duty: 'allocations', owner }, takeUp)
   await life.add(
     'allocations under way',
     () => allocations,
@@ -59,7 +60,7 @@ export async function startOperations(
 
   const { everySeconds, lostAfter } = config.powerSync
   const everyMs = everySeconds * 1000
-  const powerSync = new PowerSync({ store, worker, bmcQueue, bmcs, clock, log, everyMs, lostAfter, owner: store.owner })
+  const powerSync = new PowerSync({ store, worker, bmcQueue, bmcs, clock, log, everyMs, lostAfter, owner })
   await started(context, 'power sync', powerSync)
   const eventWatch = await startBmcEvents(context, { ...parts, powerSync })
   const drift = new DriftLook({ store, bmcs, clock, limits: config.limits.hardware })
@@ -74,12 +75,12 @@ export async function startOperations(
     log,
     everyMs: config.sensors.everySeconds * 1000,
     limits: config.limits.bmc,
-    owner: store.owner,
+    owner,
   })
   await started(context, 'sensors', sensorSync)
   sensorMetrics(metrics.registry, sensorSync)
   const makeHooks = () => new Webhooks(webhookList, { journal: store.journal, clock, log })
-  const webhooks = await onDuty(context, { duty: 'webhooks', owner: store.owner }, makeHooks)
+  const webhooks = await onDuty(context, { duty: 'webhooks', owner }, makeHooks)
 
   const admission = await startAdmission(context, parts)
   const imageKeeper = await startImageKeeper(context, parts)
@@ -95,7 +96,7 @@ export async function startOperations(
     interlock,
     credentials,
     meshNodes,
-    onDuty: () => store.owner?.holds('housekeeping') ?? true,
+    onDuty: () => owner?.holds('housekeeping') ?? true,
   })
   await started(context, 'housekeeping', housekeeping)
   const hooks = { states: () => webhooks().states() }

@@ -34,6 +34,7 @@ import type { Context } from './context.ts'
 import type { Hardware } from './hardware.ts'
 import type { Mesh } from './mesh.ts'
 import type { Monitoring } from './monitoring.ts'
+import type { Doubting } from './doubt.ts'
 import type { Storage } from './storage.ts'
 
 export interface Provisioning {
@@ -43,7 +44,7 @@ export interface Provisioning {
   readonly agents: AgentService
 }
 
-type ProvisioningParts = Storage & Hardware & { readonly boot: Boot }
+type ProvisioningParts = Storage & Doubting & Hardware & { readonly boot: Boot }
 
 /** What may boot without a checksum, and whether images of Glance can be named. */
 export const sourceRules = ({ config }: Context) => ({
@@ -168,7 +169,7 @@ export function makePerformer(
 
 export function provisioningParts(context: Context, parts: ProvisioningParts, perform: Performer): Provisioning {
   const { config, clock, monotonic, random, log } = context
-  const { store, sightings, images, boot } = parts
+  const { store, owner, sightings, images, boot } = parts
   const changes = new Listeners<NodeRecord>()
   const unrefreshed = (error: unknown) => log.error({ err: error }, 'boot services')
   const worker = new Worker({
@@ -182,7 +183,7 @@ export function provisioningParts(context: Context, parts: ProvisioningParts, pe
     tickMs: tickMs(config),
     onChange: changes.emit,
     onHeard: (uuid, gone) => void boot.updates.refresh(uuid, gone).catch(unrefreshed),
-    owner: store.owner,
+    owner,
   })
 
   const agents = new AgentService({
@@ -239,7 +240,12 @@ const introductionsOf = ({ images: { swarm }, limits }: Config) => ({
 export async function startAgentPort(
   { life, config, clock, log }: Context,
   { agents }: Provisioning,
-  { boot, monitoring, sightings }: { boot: Boot; monitoring: Monitoring } & Pick<Storage, 'sightings'>,
+  {
+    boot,
+    monitoring,
+    sightings,
+    doubt,
+  }: { boot: Boot; monitoring: Monitoring } & Pick<Storage & Doubting, 'sightings' | 'doubt'>,
 ): Promise<void> {
   const { identity } = boot
   if (!config.agent || !identity) return
@@ -248,6 +254,7 @@ export async function startAgentPort(
     const uuid = boot.watch.nodeAt(address)
     if (uuid !== undefined) sightings.sign(uuid, sign, { atMs: clock.now(), detail })
   }
-  const server = agentServer({ service: agents, identity, limits: limits.agents, onLimit, clock, log, onSign })
+  const { mayAct } = doubt
+  const server = agentServer({ service: agents, identity, limits: limits.agents, onLimit, clock, log, onSign, mayAct })
   await listenAgents(server, config.agent, life)
 }

@@ -7,9 +7,10 @@ import type { NodeService } from '../node/service.ts'
 import { Rollouts } from '../rollouts/runner.ts'
 import { hostnameOf, type Context } from './context.ts'
 import { onDuty } from './duties.ts'
+import type { Doubting } from './doubt.ts'
 import type { Storage } from './storage.ts'
 
-export interface RolloutsParts extends Pick<Storage, 'store' | 'sightings'> {
+export interface RolloutsParts extends Pick<Storage & Doubting, 'store' | 'owner' | 'sightings'> {
   readonly nodes: NodeService
   readonly routes: readonly Route[]
   readonly auth: Authenticator
@@ -17,10 +18,10 @@ export interface RolloutsParts extends Pick<Storage, 'store' | 'sightings'> {
 
 export async function startRollouts(context: Context, parts: RolloutsParts): Promise<void> {
   const { config, clock, log } = context
-  const { store, sightings, nodes, routes, auth } = parts
+  const { store, owner, sightings, nodes, routes, auth } = parts
   const view = {
     conductor: hostnameOf(config),
-    holderOf: store.owner?.holderOf ?? (() => undefined),
+    holderOf: owner?.holderOf ?? (() => undefined),
     base: '',
     sightings,
   }
@@ -37,5 +38,5 @@ export async function startRollouts(context: Context, parts: RolloutsParts): Pro
       fingerprintOf: async (node) => (await rackNode({ store, nodes }, node)).fingerprint,
     })
   // With the allocations: a conductor of the version before knows no other duty for what users ordered.
-  await onDuty(context, { duty: 'allocations', owner: store.owner }, make)
+  await onDuty(context, { duty: 'allocations', owner }, make)
 }

@@ -8,9 +8,11 @@ import { RoomHub } from '../boot/rooms/hub.ts'
 import { RoomRecords } from '../boot/rooms/records.ts'
 import { Rooms } from '../boot/rooms/rooms.ts'
 import { roomServer } from '../boot/rooms/server.ts'
+import { Witness } from '../doubt/witness.ts'
 import { servedFile } from '../boot/render.ts'
 import type { BootWatch } from '../boot/watch.ts'
 import { hostnameOf, type Context } from './context.ts'
+import type { Doubting } from './doubt.ts'
 import type { Storage } from './storage.ts'
 
 export interface BootRooms {
@@ -24,7 +26,7 @@ export interface BootRooms {
 /** Undefined: none are configured. Throws `config.invalid` where rooms have nothing to boot. */
 export function roomParts(
   context: Context,
-  { store, events }: Storage,
+  { store, events, doubt, firstSeq }: Storage & Doubting,
   at: { readonly identity: Identity | undefined; readonly tokenKey: Buffer; readonly watch: BootWatch },
 ): BootRooms | undefined {
   const { config, clock, random, log, life } = context
@@ -40,18 +42,21 @@ export function roomParts(
     clock,
     isFixed: (ip) => hub.isFixed(ip),
   })
-  const epoch = () => 1
+  const epoch = () => doubt.epoch
   const hub: RoomHub = new RoomHub({
     segments,
     addresses,
     roomsOf: async (segment) =>
       (await records.all()).filter((one) => one.segments.includes(segment)).map(({ name }) => name),
     epoch,
+    mayTell: () => doubt.isOpen,
     log,
   })
+  const conductor = hostnameOf(config)
+  const witness = new Witness({ store, clock, conductor, epoch, known: hub.clientAt, firstSeq })
   const rooms = new Rooms({
     config,
-    conductor: hostnameOf(config),
+    conductor,
     pin: identity.pin,
     tokenKey,
     records,
@@ -60,6 +65,12 @@ export function roomParts(
     random,
     log,
     onEvent: (event) => watch.onEvent(event),
+    async onHeld(room, { mark }, held) {
+      const claim = await witness.hear({ room, mark, held })
+      if (claim) await doubt.claim(claim)
+      else doubt.heard(room)
+    },
+    onRemoved: (room) => doubt.forget(room),
     tell: (kind, detail) => events.queue.add({ atMs: clock.now(), nodeUuid: null, kind, detail }),
   })
   const load = async (): Promise<void> => {
@@ -84,6 +95,7 @@ export function roomParts(
   })
   const open = async (): Promise<void> => {
     await life.add('room port', () => listen(server, { port: place.port, host: place.address }), closed)
+    doubt.countDown()
   }
   return { rooms, hub, load, listen: open }
 }

@@ -30,7 +30,13 @@ export function journalTable(file: SqliteFile): Journal {
     file
       .sql<R>(text.replace('@', wheres.map(([clause]) => clause).join(' AND ')))
       .all(...wheres.flatMap(([, ...values]) => values), limit)
-  const lastSeq = () => file.sql<{ seq: number | null }>('SELECT max(seq) AS seq FROM events').get()?.seq ?? 0
+  // Also after the last one was forgotten.
+  const lastSeq = () =>
+    file
+      .sql<{ seq: number }>(
+        "SELECT max(coalesce((SELECT max(seq) FROM events), 0), coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'events'), 0)) AS seq",
+      )
+      .get()?.seq ?? 0
   return {
     async add(event) {
       await file.write({ what: 'event', nodeUuid: event.nodeUuid }, () => file.addEvent(event))

@@ -165,6 +165,12 @@ export const SERVICE_FAULTS = {
     remedy:
       'name the store that has the records in the configuration key `store`, or finish the move with `rackward store migrate`',
   },
+  'store.doubt': {
+    retry: true,
+    description: 'the database may be older than what boot rooms know: it was restored from a backup',
+    remedy:
+      'see `rackward store doubt`: restore a newer backup, or go on with this one (`rackward store accept`); a boot room that is wrong is removed with `rackward room remove`',
+  },
   'store.damaged': {
     retry: false,
     description: 'a stored record cannot be read',

@@ -237,6 +237,8 @@ test('the OpenAPI document names every route of /rackward/v1, with the schemas t
     '/rackward/v1/rooms',
     '/rackward/v1/rooms/{name}',
     '/rackward/v1/rooms/{name}/certificate',
+    '/rackward/v1/store/doubt',
+    '/rackward/v1/store/doubt/accept',
     '/rackward/v1/hooks',
     '/rackward/v1/hooks/{name}',
   ])

@@ -13,6 +13,8 @@ import { visible } from '../versions.ts'
 
 export interface AllocationRouteParts extends ResourceParts {
   readonly allocations: Allocations
+  /** Throws `store.doubt` while it is not known which nodes are free. */
+  readonly mayAct?: () => void
 }
 
 const Create = z.strictObject({
@@ -103,6 +105,7 @@ export function allocationRoutes(parts: AllocationRouteParts): Route[] {
   }
 
   async function fresh(request: ApiRequest, body: Record<string, unknown>): Promise<Record<string, unknown>> {
+    parts.mayAct?.()
     const { node: ident, candidate_nodes: candidates, ...rest } = body
     if (ident !== undefined && ident !== null) needs(request, 58, 'node')
     if (request.actor.project !== null && (body.owner ?? request.actor.project) !== request.actor.project)

@@ -31,6 +31,8 @@ export interface HubParts {
   /** Names of all rooms of a segment. */
   readonly roomsOf: (segment: string) => Promise<readonly string[]>
   readonly epoch: () => number
+  /** False: rooms are told nothing, and go on with what they have. Absent: they are told everything. */
+  readonly mayTell?: () => boolean
   readonly log: Pick<Log, 'error'>
 }
 
@@ -53,6 +55,13 @@ export class RoomHub implements RoomServices {
   get mark(): StoreMark {
     return { epoch: this.parts.epoch(), seq: this.seq }
   }
+
+  get mayTell(): boolean {
+    return this.parts.mayTell?.() ?? true
+  }
+
+  /** The client with this MAC address, as rooms are to hold it. */
+  readonly clientAt = (mac: string): RoomClient | undefined => this.byMac.get(mac)?.client
 
   /** The store has come so far. */
   readonly reached = (seq: number): void => {
@@ -112,6 +121,7 @@ export class RoomHub implements RoomServices {
   }
 
   private tell(changed: readonly Placed[], left: readonly Placed[]): void {
+    if (!this.mayTell) return
     for (const listener of this.listeners) {
       const isIts = ({ segment }: Placed) => listener.segments.has(segment)
       const set = changed.filter(isIts).map(({ client }) => client)

@@ -2,9 +2,15 @@
  *  are asked for. */
 import { Gauge, type Registry } from 'prom-client'
 import { certificateEndMs } from './records.ts'
+import type { DoubtKeeper } from '../../doubt/keeper.ts'
 import type { Rooms } from './rooms.ts'
 
-export function roomMetrics(registers: Registry[], rooms: Pick<Rooms, 'states'>): void {
+export function roomMetrics(
+  registers: Registry[],
+  rooms: Pick<Rooms, 'states'>,
+  doubt?: Pick<DoubtKeeper, 'now' | 'isOpen'>,
+): void {
+  if (doubt) doubtMetrics(registers, doubt)
   new Gauge({
     name: 'rackward_boot_room_connected',
     help: '1 for a boot room that is connected to a conductor, otherwise 0',
@@ -25,6 +31,27 @@ export function roomMetrics(registers: Registry[], rooms: Pick<Rooms, 'states'>)
       const states = await rooms.states()
       this.reset()
       for (const room of states) this.set({ room: room.name }, certificateEndMs(room) / 1000)
+    },
+  })
+}
+
+function doubtMetrics(registers: Registry[], doubt: Pick<DoubtKeeper, 'now' | 'isOpen'>): void {
+  new Gauge({
+    name: 'rackward_store_trusted',
+    help: '1 while this conductor acts; 0 while the database is older than what boot rooms know, or they were not heard yet',
+    registers,
+    collect() {
+      this.set(doubt.isOpen ? 1 : 0)
+    },
+  })
+  new Gauge({
+    name: 'rackward_store_older_nodes',
+    help: 'nodes of which a boot room knows more than the database, by room',
+    labelNames: ['room'],
+    registers,
+    collect() {
+      this.reset()
+      for (const { room, count } of doubt.now.claims) this.set({ room }, count)
     },
   })
 }

@@ -19,7 +19,7 @@ import {
   type RoomRecords,
 } from './records.ts'
 import { RoomSession, type RoomHello } from './session.ts'
-import type { RoomSettings } from './wire.ts'
+import type { HeldClient, RoomSettings } from './wire.ts'
 
 export interface RoomsParts {
   readonly config: Pick<Config, 'rooms' | 'boot' | 'agent'>
@@ -32,6 +32,10 @@ export interface RoomsParts {
   readonly random: Random
   readonly log: Pick<Log, 'warn' | 'info'>
   readonly onEvent: (event: BootEvent) => void
+  /** What a room knows, before it is told anything. Throws for one that is not to be served. */
+  readonly onHeld: (room: string, hello: RoomHello, held: readonly HeldClient[]) => Promise<void>
+  /** A room is no more. */
+  readonly onRemoved: (room: string) => Promise<void>
   /** Something happened to a room: an event of the journal. */
   readonly tell: (kind: string, detail: Record<string, unknown>) => void
 }
@@ -120,6 +124,12 @@ export class Rooms {
     await this.parts.records.remove(name)
     this.sessions.get(name)?.end()
     this.parts.tell('room', { room: name, what: 'removed' })
+    await this.parts.onRemoved(name)
+  }
+
+  /** Everything anew, to all that are connected here. */
+  tellAll(): void {
+    for (const session of this.sessions.values()) session.tellAll()
   }
 
   /** Throws `agent.token` for a token of a room that is no more, or for a node that is none of the room's. */
@@ -146,7 +156,7 @@ export class Rooms {
       onEvent,
       onTotals: () => undefined,
       welcome: (hello) => this.welcome(room, hello),
-      onHeld: async () => undefined,
+      onHeld: (hello, held) => this.parts.onHeld(room.name, hello, held),
       takenOf: async (queue) => {
         const { queue: kept } = await this.parts.records.get(room.name)
         return kept?.name === queue ? kept.taken : 0

@@ -33,7 +33,7 @@ export interface RoomSessionParts {
   readonly welcome: (hello: RoomHello) => Promise<RoomSettings>
   /** How many reports of this queue were taken, by any conductor. */
   readonly takenOf: (queue: string) => Promise<number>
-  /** Everything that it holds. */
+  /** Everything that it holds; afterwards it is told what it is to hold. */
   readonly onHeld: (hello: RoomHello, held: readonly HeldClient[]) => Promise<void>
   readonly onEvent: (event: BootEvent) => void
   readonly onTotals: (totals: BootTotals) => void
@@ -52,6 +52,7 @@ export class RoomSession implements RoomListener {
   private readonly parts: RoomSessionParts
   private hello: RoomHello | undefined
   private heardAtMs: number
+  private isToldOf = false
   private revision = 0
   private acked = 0
   /** Undefined: it reported nothing here yet. */
@@ -142,15 +143,18 @@ export class RoomSession implements RoomListener {
         if (message.wire !== WIRE) return this.refuse()
         const settings = await parts.welcome(message)
         const taken = await parts.takenOf(message.queue)
-        this.write({ t: 'welcome', wire: WIRE, settings, taken })
-        this.leave = hub.join(this)
-        return this.sendAll()
+        return this.write({ t: 'welcome', wire: WIRE, settings, taken })
       }
       case 'held':
         this.held.push(...message.clients)
         if (this.held.length > MAX_HELD) return this.refuse()
         if (message.more || !this.hello) return undefined
-        return parts.onHeld(this.hello, this.held.splice(0))
+        await parts.onHeld(this.hello, this.held.splice(0))
+        // Who has gone meanwhile left nothing to leave.
+        if (parts.socket.destroyed) return undefined
+        this.leave()
+        this.leave = hub.join(this)
+        return this.sendAll()
       case 'have':
         this.acked = Math.max(this.acked, Math.min(message.revision, this.revision))
         return this.wake()
@@ -180,7 +184,15 @@ export class RoomSession implements RoomListener {
     this.write({ t: 'taken', upTo: this.taken })
   }
 
+  /** Everything that it is to hold, once it has said what it holds. */
+  tellAll(): void {
+    if (this.hello && this.isToldOf) this.sendAll()
+  }
+
   private sendAll(): void {
+    this.isToldOf = true
+    // It goes on with what it has.
+    if (!this.parts.hub.mayTell) return
     const clients = this.parts.hub.clientsOf(this.segments)
     this.revision += 1
     const about = { t: 'orders', revision: this.revision, whole: true, mark: this.parts.hub.mark, gone: [] } as const

@@ -7,6 +7,7 @@ import { MILESTONE_ORDER, MILESTONES } from '../../boot/wire.ts'
 import { currentStep, isLocked, isLookedAt, type NodeRecord } from '../record.ts'
 import type { NodeHolder } from '../../store/owner.ts'
 import type { Account, Cause, Lock, PollSeen } from './account.ts'
+import { causesOfDoubt, type DoubtSeen } from './explain-doubt.ts'
 import { causesOfHolder } from './explain-holder.ts'
 import { waitsForBmc } from './explain-bmc.ts'
 import { causesOf } from './explain-causes.ts'
@@ -51,6 +52,8 @@ export interface Facts {
   readonly ports: readonly PortAccount[]
   /** Segments of boot rooms in which it has ports; absent for a lessee. */
   readonly segments?: readonly SegmentSeen[]
+  /** Undefined: the database is not in doubt. */
+  readonly doubt?: DoubtSeen | undefined
 }
 
 const seconds = (ms: number) => Math.round(ms / 100) / 10
@@ -79,7 +82,7 @@ export function explain(facts: Facts): Account {
     node_uuid: node.uuid,
     provision_state: node.provisionState,
     description,
-    waits_for: waitsFor(facts),
+    waits_for: facts.doubt ? 'an operator, who decides whether the database is to be believed' : waitsFor(facts),
     since: isoTime(sinceMs),
     elapsed_seconds: seconds(nowMs - sinceMs),
     deadline: node.workflow.deadlineMs === null ? null : isoTime(node.workflow.deadlineMs),
@@ -94,6 +97,7 @@ export function explain(facts: Facts): Account {
       since: sinceMs === null ? null : isoTime(sinceMs),
     })),
     causes: [
+      ...causesOfDoubt(node, facts.doubt),
       ...causesOfHolder(node, facts.holder),
       // An agent that has called needs no room before the next boot.
       ...(node.agent ? [] : rooms),

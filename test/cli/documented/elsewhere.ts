@@ -56,8 +56,9 @@ export const ELSEWHERE: readonly (readonly [file: string, marker: string, ...com
     'rackward room renew',
     'rackward room remove',
   ],
+  ['test/conductor/rooms/restored.test.ts', "'store', 'accept'", 'rackward store doubt', 'rackward store accept'],
   [
-    'test/conductor/rooms/room-process.test.ts',
+    'test/conductor/rooms/site.ts',
     "'--bundle'",
     'rackward room add r17a --segment rack17 --out r17a.json',
     'rackward boot --room r17a --bundle r17a.json --conductor https://192.0.2.1:6387 --interface eno1=10.17.0.2',

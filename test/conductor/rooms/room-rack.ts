@@ -103,6 +103,8 @@ export class Side {
       log: process.env.ROOM_LOG ? makeLog('side', { level: 'debug', format: 'text' }) : silentLog,
       onEvent: (event) => void this.events.push(event),
       tell: (kind, detail) => void this.told.push({ kind, detail }),
+      onHeld: async () => undefined,
+      onRemoved: async () => undefined,
     })
     this.load = () => addresses.load()
   }

@@ -1,0 +1,254 @@
+/** Whether this conductor may act: not until its boot rooms have said what they know, and not while one of them knows
+ *  more than the database. The conductors of a database know it of each other. */
+import type { Clock } from '../../kit/clock.ts'
+import { Fault, isFault } from '../../kit/fault.ts'
+import { parsedOr } from '../../kit/json.ts'
+import type { Log } from '../../kit/log.ts'
+import { Loop } from '../../kit/loop.ts'
+import type { Random } from '../../kit/random.ts'
+import { untilFresh } from '../store/again.ts'
+import type { NodeOwner } from '../store/owner.ts'
+import type { Store } from '../store/port.ts'
+import {
+  FIRST,
+  STANDING,
+  STANDING_NAME,
+  standingOf,
+  withAcceptance,
+  withClaim,
+  withoutRoom,
+  type Claim,
+  type Standing,
+  type StandingBody,
+} from './standing.ts'
+
+export interface DoubtParts {
+  readonly objects: Pick<Store['objects'], 'add' | 'put' | 'find'>
+  /** Undefined: no other conductor can open this store. */
+  readonly owner: Pick<NodeOwner, 'tell' | 'listen'> | undefined
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Pick<Log, 'warn' | 'info'>
+  /** Boot rooms dial this conductor: its word that it works tells the others that they were asked. */
+  readonly hearsRooms: boolean
+  /** An event of the journal. */
+  readonly tell: (kind: string, detail: Record<string, unknown>) => void
+}
+
+type State = 'open' | 'waiting' | 'doubt'
+
+export interface DoubtListener {
+  /** It may act. `anew`: the database was in doubt, or has another incarnation, so that everything is told again. */
+  readonly opened?: (anew: boolean) => void
+  /** It may act no more. */
+  readonly closed?: () => void
+  /** The database is older than what a room knows. */
+  readonly doubted?: () => void
+}
+
+/** A room dials again within this time, when a conductor is back. */
+export const WAIT_MS = 20_000
+/** What another conductor found is known at the latest then. */
+const LOOK_MS = 2_000
+
+export class DoubtKeeper {
+  private readonly parts: DoubtParts
+  private standing: Standing = FIRST
+  /** Rooms that have not said yet what they know. */
+  private awaited = new Set<string>()
+  private cancelWait: () => void = () => undefined
+  private loop: Loop | undefined
+  private was: State = 'open'
+  private readonly listeners: DoubtListener[] = []
+
+  constructor(parts: DoubtParts) {
+    this.parts = parts
+  }
+
+  /** Throws `store.damaged`. */
+  async load(): Promise<void> {
+    this.standing = standingOf(await this.parts.objects.find(STANDING, STANDING_NAME))
+    this.was = this.state
+  }
+
+  /** Nothing is acted on before these rooms have spoken, some time has passed, or another conductor of this database,
+   *  which has asked them before, says that it works. */
+  wait(rooms: readonly string[]): void {
+    this.awaited = new Set(rooms)
+    this.look()
+  }
+
+  /** Rooms can dial now: those that do not are waited for no longer than this. */
+  countDown(): void {
+    if (this.awaited.size === 0) return
+    this.cancelWait = this.parts.clock.after(WAIT_MS, () => {
+      this.parts.log.info({ rooms: [...this.awaited] }, 'boot rooms that did not dial are waited for no longer')
+      this.endWait()
+    })
+  }
+
+  start(): void {
+    const { owner, clock, log } = this.parts
+    const onError = (error: unknown) => log.warn({ err: error }, 'whether the database is in doubt cannot be read')
+    owner?.listen({ told: (text) => this.hear(text), missed: () => void this.refresh().catch(onError) })
+    this.loop = new Loop({ clock, everyMs: LOOK_MS, onError }, async () => {
+      await this.refresh()
+      if (this.awaited.size > 0) await owner?.tell([JSON.stringify({ doubt: 'ask' })])
+    })
+  }
+
+  async stop(): Promise<void> {
+    this.cancelWait()
+    await this.loop?.stop()
+  }
+
+  get epoch(): number {
+    return this.standing.epoch
+  }
+
+  get now(): Standing {
+    return this.standing
+  }
+
+  get inDoubt(): boolean {
+    return this.standing.claims.length > 0
+  }
+
+  /** Rooms that are waited for, while nothing else keeps this conductor from its work. */
+  get waitsFor(): readonly string[] {
+    return this.inDoubt ? [] : [...this.awaited]
+  }
+
+  get isOpen(): boolean {
+    return this.state === 'open'
+  }
+
+  private get state(): State {
+    return this.inDoubt ? 'doubt' : this.awaited.size > 0 ? 'waiting' : 'open'
+  }
+
+  /** Why nothing is acted on; undefined: it is. */
+  get why(): string | undefined {
+    const rooms = this.standing.claims.map(({ room }) => room)
+    if (rooms.length > 0)
+      return `the database is older than what the boot room${rooms.length > 1 ? 's' : ''} ${rooms.join(', ')} know${rooms.length > 1 ? '' : 's'}: nothing is acted on until an operator decides`
+    if (this.awaited.size === 0) return undefined
+    return `the conductor has started, and acts on nothing until its boot rooms have said what they know (${[...this.awaited].join(', ')}), for ${WAIT_MS / 1000} s at most`
+  }
+
+  /** Throws `store.doubt`. */
+  mayAct = (): void => {
+    const { why } = this
+    if (why !== undefined) throw new Fault('store.doubt', why)
+  }
+
+  listen = (listener: DoubtListener): void => void this.listeners.push(listener)
+
+  /** A room has said what it knows, and knows nothing newer. */
+  heard(room: string): void {
+    if (this.awaited.delete(room) && this.awaited.size === 0) this.endWait()
+  }
+
+  /** A room knows more than the database. */
+  async claim(claim: Claim): Promise<void> {
+    const before = this.standing.claims.find(({ room }) => room === claim.room)
+    // One that dials again and again costs nothing.
+    if (before && before.epoch === claim.epoch && before.seq === claim.seq && before.count === claim.count)
+      return void this.awaited.delete(claim.room)
+    await this.change((standing) => withClaim(standing, claim))
+    this.awaited.delete(claim.room)
+    if (before) return
+    const { room, epoch, seq, lastSeq, count } = claim
+    this.parts.log.warn(
+      { room, epoch, seq, lastSeq, nodes: count },
+      'the database is older than a boot room’s knowledge',
+    )
+    this.parts.tell('store-doubt', { room, epoch, seq, lastSeq, nodes: count })
+  }
+
+  /** What this room said counts no longer. */
+  async forget(room: string): Promise<void> {
+    this.heard(room)
+    if (!this.standing.claims.some((claim) => claim.room === room)) return
+    await this.change((standing) => withoutRoom(standing, room))
+  }
+
+  /** The records are to be believed. `version`: of what the operator saw. Throws `object.conflict`. */
+  async accept(at: { readonly by: string; readonly version: number }): Promise<Standing> {
+    const atMs = this.parts.clock.now()
+    const changed = await this.change((standing) => {
+      if (standing.claims.length === 0) throw new Fault('object.conflict', 'the database is not in doubt')
+      if (standing.version !== at.version)
+        throw new Fault('object.conflict', 'what boot rooms say has changed since it was read: look at it again')
+      return withAcceptance(standing, { by: at.by, atMs })
+    })
+    const { epoch, accepted } = changed
+    this.parts.tell('store-accepted', { by: at.by, epoch, rooms: accepted?.rooms ?? [] })
+    return changed
+  }
+
+  private async change(change: (standing: Standing) => StandingBody): Promise<Standing> {
+    const { objects, clock, random, owner } = this.parts
+    const standing = await untilFresh(async () => {
+      const object = await objects.find(STANDING, STANDING_NAME)
+      const body = { ...change(standingOf(object)) }
+      if (object) return standingOf(await objects.put({ ...object, updatedAtMs: clock.now(), body }))
+      const made = {
+        kind: STANDING,
+        uuid: random.uuid(),
+        version: 0,
+        name: STANDING_NAME,
+        nodeUuid: null,
+        uniqueKey: null,
+        createdAtMs: clock.now(),
+        updatedAtMs: null,
+        body,
+      }
+      await objects.add(made).catch((error: unknown) => {
+        // Another conductor was faster.
+        throw isFault(error, 'object.conflict') ? new Fault('store.moved', error.detail, { cause: error }) : error
+      })
+      return standingOf(made)
+    })
+    this.take(standing)
+    await owner?.tell([JSON.stringify({ doubt: 'look' })]).catch(() => undefined)
+    return standing
+  }
+
+  private async refresh(): Promise<void> {
+    this.take(standingOf(await this.parts.objects.find(STANDING, STANDING_NAME)))
+  }
+
+  private hear(text: string): void {
+    const { doubt } = (parsedOr(text, undefined) ?? {}) as { doubt?: unknown }
+    const { owner, hearsRooms } = this.parts
+    if (doubt === 'ask' && hearsRooms && this.isOpen)
+      void owner?.tell([JSON.stringify({ doubt: 'open' })]).catch(() => undefined)
+    if (doubt === 'look') void this.refresh().catch(() => undefined)
+    if (doubt === 'open' && this.awaited.size > 0) this.endWait()
+  }
+
+  private endWait(): void {
+    this.cancelWait()
+    this.awaited.clear()
+    this.look()
+  }
+
+  private take(standing: Standing): void {
+    // What was read earlier may arrive later.
+    if ((standing.version ?? -1) < (this.standing.version ?? -1)) return
+    const isOther = standing.epoch !== this.standing.epoch
+    this.standing = standing
+    this.look(isOther)
+  }
+
+  private look(isOther = false): void {
+    const { state, was } = this
+    this.was = state
+    for (const { opened, closed, doubted } of this.listeners) {
+      if (state !== 'open' && was === 'open') closed?.()
+      if (state === 'doubt' && was !== 'doubt') doubted?.()
+      if (state === 'open' && (was !== 'open' || isOther)) opened?.(was === 'doubt' || isOther)
+    }
+  }
+}

@@ -1,0 +1,100 @@
+/** What is kept of a doubt in the database: its incarnation, and the boot rooms that know more than it does. Pure, but
+ *  for the form of the record. */
+import * as z from 'zod'
+import { Fault } from '../../kit/fault.ts'
+import type { ObjectRecord } from '../store/port.ts'
+
+export const STANDING = 'store standing'
+/** There is one. */
+export const STANDING_NAME = 'standing'
+/** Nodes that a claim names; the others are counted. */
+export const MAX_NAMED = 2_000
+
+const Count = z.int().min(0)
+
+/** A node of which a room holds something newer than the database. */
+const NewerNode = z.object({
+  uuid: z.string(),
+  mac: z.string(),
+  /** The version of the node's record that the room was told of. */
+  held: Count,
+  /** Null: the database has no such node. */
+  recorded: Count.nullable(),
+})
+export type NewerNode = z.infer<typeof NewerNode>
+
+/** A boot room that was told of later states than the database has. */
+const Claim = z.object({
+  room: z.string(),
+  /** How far the database had come when it told the room last. */
+  epoch: Count,
+  seq: Count,
+  /** How far it had come when the room said so. */
+  lastSeq: Count,
+  atMs: z.number(),
+  /** By whom it was heard. */
+  by: z.string(),
+  /** Nodes that are newer in the room; `nodes` names some of them. */
+  count: Count,
+  nodes: z.array(NewerNode).max(MAX_NAMED),
+})
+export type Claim = z.infer<typeof Claim>
+
+const Body = z.object({
+  /** The incarnation of the database: raised each time that an operator takes a restored one for the truth. */
+  epoch: Count,
+  claims: z.array(Claim),
+  accepted: z.object({ by: z.string(), atMs: z.number(), rooms: z.array(z.string()) }).nullable(),
+})
+export type StandingBody = z.infer<typeof Body>
+
+export interface Standing extends StandingBody {
+  /** Of the record; null: there is none yet. */
+  readonly version: number | null
+}
+
+export const FIRST: Standing = { epoch: 1, claims: [], accepted: null, version: null }
+
+/** Throws `store.damaged`. */
+export function standingOf(object: ObjectRecord | undefined): Standing {
+  if (!object) return FIRST
+  const { success, data } = Body.safeParse(object.body)
+  if (!success) throw new Fault('store.damaged', `the ${STANDING} ${object.uuid} cannot be read`)
+  return { ...data, version: object.version }
+}
+
+/** A room says it again: what it says now counts. */
+export const withClaim = ({ epoch, claims, accepted }: StandingBody, claim: Claim): StandingBody => ({
+  epoch,
+  accepted,
+  claims: [...claims.filter(({ room }) => room !== claim.room), claim],
+})
+
+/** A room that is removed has nothing to say. */
+export const withoutRoom = ({ epoch, claims, accepted }: StandingBody, room: string): StandingBody => ({
+  epoch,
+  accepted,
+  claims: claims.filter((claim) => claim.room !== room),
+})
+
+/** The records are to be believed: what was told from now on is newer than what any of these rooms knows. */
+export const withAcceptance = (
+  { epoch, claims }: StandingBody,
+  { by, atMs }: { readonly by: string; readonly atMs: number },
+): StandingBody => ({
+  epoch: Math.max(epoch, ...claims.map((claim) => claim.epoch)) + 1,
+  claims: [],
+  accepted: { by, atMs, rooms: claims.map(({ room }) => room) },
+})
+
+/** Every node that a room knows newer, the highest version of each, with the rooms that say so. */
+export function newerNodes({ claims }: Pick<StandingBody, 'claims'>): (NewerNode & { rooms: string[] })[] {
+  const found = new Map<string, NewerNode & { rooms: string[] }>()
+  for (const { room, nodes } of claims)
+    for (const node of nodes) {
+      const before = found.get(node.uuid)
+      const rooms = [...new Set([...(before?.rooms ?? []), room])]
+      found.set(node.uuid, before && before.held >= node.held ? { ...before, rooms } : { ...node, rooms })
+    }
+  return [...found.values()]
+}

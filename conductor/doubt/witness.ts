@@ -1,0 +1,92 @@
+/** What a boot room says of its knowledge, held against the database: a claim, where it knows more. */
+import type { Clock } from '../../kit/clock.ts'
+import { isFault } from '../../kit/fault.ts'
+import type { OrderVersion, StoreMark } from '../boot/rooms/version.ts'
+import type { HeldClient } from '../boot/rooms/wire.ts'
+import type { Store } from '../store/port.ts'
+import { isAhead, isNewer, MAX_EPOCH, suspects, type RecordedClient } from './judge.ts'
+import { MAX_NAMED, type Claim, type NewerNode } from './standing.ts'
+
+export interface WitnessParts {
+  readonly store: Pick<Store, 'node' | 'portByAddress'> & { readonly journal: Pick<Store['journal'], 'lastSeq'> }
+  readonly clock: Clock
+  readonly conductor: string
+  readonly epoch: () => number
+  /** What this conductor has of a client, perhaps a moment old. */
+  readonly known: (mac: string) => { readonly nodeUuid: string; readonly version: OrderVersion } | undefined
+  /** Of the database, as no room that comes for the first time can have been told more by it. */
+  readonly firstSeq: number | undefined
+}
+
+export interface Said {
+  readonly room: string
+  readonly mark: StoreMark
+  readonly held: readonly HeldClient[]
+}
+
+/** The event loop is free again after so many records. */
+const LOOKS = 100
+/** Suspects that are looked up; those beyond count without a look. */
+const MAX_LOOKED = 10_000
+
+export class Witness {
+  private readonly parts: WitnessParts
+  private readonly met = new Set<string>()
+
+  constructor(parts: WitnessParts) {
+    this.parts = parts
+  }
+
+  /** Undefined: it knows nothing newer. Throws for what no room can have been told. */
+  async hear({ room, mark, held }: Said): Promise<Claim | undefined> {
+    const { clock, conductor } = this.parts
+    const epochs = [mark.epoch, ...new Set(held.map(({ version }) => version[0]))]
+    const epoch = epochs.reduce((highest, one) => Math.max(highest, one))
+    if (epoch > MAX_EPOCH) throw new Error('it says what no conductor can have told it')
+    const own = this.parts.epoch()
+    const lastSeq = await this.lastSeq(room)
+    const ahead = isAhead(mark, { epoch: own, seq: lastSeq })
+    const at = { epoch: own, ahead }
+    const found = await this.newer(suspects(held, this.parts.known, at), at)
+    // Whoever the conductor itself told something newer meanwhile is met by now.
+    this.met.add(room)
+    if (!ahead && found.count === 0) return undefined
+    return { room, epoch, seq: mark.seq, lastSeq, atMs: clock.now(), by: conductor, ...found }
+  }
+
+  /** A conductor that has its database alone is the only one that tells rooms: what one knows that it has not met was
+   *  told before it started. */
+  private async lastSeq(room: string): Promise<number> {
+    const { firstSeq, store } = this.parts
+    return firstSeq === undefined || this.met.has(room) ? store.journal.lastSeq() : firstSeq
+  }
+
+  private async newer(
+    held: readonly HeldClient[],
+    at: { epoch: number; ahead: boolean },
+  ): Promise<Pick<Claim, 'count' | 'nodes'>> {
+    const nodes = new Map<string, NewerNode>()
+    const uuids = new Set(held.slice(MAX_LOOKED).map(({ nodeUuid }) => nodeUuid))
+    for (const [i, one] of held.slice(0, MAX_LOOKED).entries()) {
+      if (i % LOOKS === LOOKS - 1) await this.parts.clock.sleep(0)
+      const recorded = await this.recordedOf(one)
+      if (!recorded || !isNewer(one, recorded, at)) continue
+      uuids.add(one.nodeUuid)
+      const { mac, nodeUuid: uuid, version } = one
+      if (nodes.size < MAX_NAMED && !nodes.has(uuid))
+        nodes.set(uuid, { uuid, mac, held: version[3], recorded: recorded.node?.version ?? null })
+    }
+    return { count: uuids.size, nodes: [...nodes.values()] }
+  }
+
+  /** Undefined: its record cannot be read, and is named elsewhere. */
+  private async recordedOf({ mac, nodeUuid }: HeldClient): Promise<RecordedClient | undefined> {
+    const { store } = this.parts
+    try {
+      return { port: await store.portByAddress(mac), node: await store.node(nodeUuid) }
+    } catch (error) {
+      if (isFault(error, 'store.damaged')) return undefined
+      throw error
+    }
+  }
+}
