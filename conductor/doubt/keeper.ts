@@ -18,8 +18,8 @@ import {
   withClaim,
   withoutRoom,
   type Claim,
-  type Standing,
-  type StandingBody,
+  type StoreTrust,
+  type TrustBody,
 } from './standing.ts'
 
 export interface DoubtParts {
@@ -35,7 +35,7 @@ export interface DoubtParts {
   readonly tell: (kind: string, detail: Record<string, unknown>) => void
 }
 
-type State = 'open' | 'waiting' | 'doubt'
+type Trusting = 'open' | 'waiting' | 'doubt'
 
 export interface DoubtListener {
   /** It may act. `anew`: the database was in doubt, or has another incarnation, so that everything is told again. */
@@ -53,12 +53,12 @@ const LOOK_MS = 2_000
 
 export class DoubtKeeper {
   private readonly parts: DoubtParts
-  private standing: Standing = FIRST
+  private standing: StoreTrust = FIRST
   /** Rooms that have not said yet what they know. */
   private awaited = new Set<string>()
   private cancelWait: () => void = () => undefined
   private loop: Loop | undefined
-  private was: State = 'open'
+  private was: Trusting = 'open'
   private readonly listeners: DoubtListener[] = []
 
   constructor(parts: DoubtParts) {
@@ -106,7 +106,7 @@ export class DoubtKeeper {
     return this.standing.epoch
   }
 
-  get now(): Standing {
+  get now(): StoreTrust {
     return this.standing
   }
 
@@ -123,7 +123,7 @@ export class DoubtKeeper {
     return this.state === 'open'
   }
 
-  private get state(): State {
+  private get state(): Trusting {
     return this.inDoubt ? 'doubt' : this.awaited.size > 0 ? 'waiting' : 'open'
   }
 
@@ -174,7 +174,7 @@ export class DoubtKeeper {
   }
 
   /** The records are to be believed. `version`: of what the operator saw. Throws `object.conflict`. */
-  async accept(at: { readonly by: string; readonly version: number }): Promise<Standing> {
+  async accept(at: { readonly by: string; readonly version: number }): Promise<StoreTrust> {
     const atMs = this.parts.clock.now()
     const changed = await this.change((standing) => {
       if (standing.claims.length === 0) throw new Fault('object.conflict', 'the database is not in doubt')
@@ -187,7 +187,7 @@ export class DoubtKeeper {
     return changed
   }
 
-  private async change(change: (standing: Standing) => StandingBody): Promise<Standing> {
+  private async change(change: (standing: StoreTrust) => TrustBody): Promise<StoreTrust> {
     const { objects, clock, random, owner } = this.parts
     const standing = await untilFresh(async () => {
       const object = await objects.find(STANDING, STANDING_NAME)
@@ -234,7 +234,7 @@ export class DoubtKeeper {
     this.look()
   }
 
-  private take(standing: Standing): void {
+  private take(standing: StoreTrust): void {
     // What was read earlier may arrive later.
     if ((standing.version ?? -1) < (this.standing.version ?? -1)) return
     const isOther = standing.epoch !== this.standing.epoch

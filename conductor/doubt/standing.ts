@@ -46,17 +46,17 @@ const Body = z.object({
   claims: z.array(Claim),
   accepted: z.object({ by: z.string(), atMs: z.number(), rooms: z.array(z.string()) }).nullable(),
 })
-export type StandingBody = z.infer<typeof Body>
+export type TrustBody = z.infer<typeof Body>
 
-export interface Standing extends StandingBody {
+export interface StoreTrust extends TrustBody {
   /** Of the record; null: there is none yet. */
   readonly version: number | null
 }
 
-export const FIRST: Standing = { epoch: 1, claims: [], accepted: null, version: null }
+export const FIRST: StoreTrust = { epoch: 1, claims: [], accepted: null, version: null }
 
 /** Throws `store.damaged`. */
-export function standingOf(object: ObjectRecord | undefined): Standing {
+export function standingOf(object: ObjectRecord | undefined): StoreTrust {
   if (!object) return FIRST
   const { success, data } = Body.safeParse(object.body)
   if (!success) throw new Fault('store.damaged', `the ${STANDING} ${object.uuid} cannot be read`)
@@ -64,14 +64,14 @@ export function standingOf(object: ObjectRecord | undefined): Standing {
 }
 
 /** A room says it again: what it says now counts. */
-export const withClaim = ({ epoch, claims, accepted }: StandingBody, claim: Claim): StandingBody => ({
+export const withClaim = ({ epoch, claims, accepted }: TrustBody, claim: Claim): TrustBody => ({
   epoch,
   accepted,
   claims: [...claims.filter(({ room }) => room !== claim.room), claim],
 })
 
 /** A room that is removed has nothing to say. */
-export const withoutRoom = ({ epoch, claims, accepted }: StandingBody, room: string): StandingBody => ({
+export const withoutRoom = ({ epoch, claims, accepted }: TrustBody, room: string): TrustBody => ({
   epoch,
   accepted,
   claims: claims.filter((claim) => claim.room !== room),
@@ -79,16 +79,16 @@ export const withoutRoom = ({ epoch, claims, accepted }: StandingBody, room: str
 
 /** The records are to be believed: what was told from now on is newer than what any of these rooms knows. */
 export const withAcceptance = (
-  { epoch, claims }: StandingBody,
+  { epoch, claims }: TrustBody,
   { by, atMs }: { readonly by: string; readonly atMs: number },
-): StandingBody => ({
+): TrustBody => ({
   epoch: Math.max(epoch, ...claims.map((claim) => claim.epoch)) + 1,
   claims: [],
   accepted: { by, atMs, rooms: claims.map(({ room }) => room) },
 })
 
 /** Every node that a room knows newer, the highest version of each, with the rooms that say so. */
-export function newerNodes({ claims }: Pick<StandingBody, 'claims'>): (NewerNode & { rooms: string[] })[] {
+export function newerNodes({ claims }: Pick<TrustBody, 'claims'>): (NewerNode & { rooms: string[] })[] {
   const found = new Map<string, NewerNode & { rooms: string[] }>()
   for (const { room, nodes } of claims)
     for (const node of nodes) {

@@ -18,7 +18,7 @@ export interface WitnessParts {
   readonly firstSeq: number | undefined
 }
 
-export interface Said {
+export interface RoomSaid {
   readonly room: string
   readonly mark: StoreMark
   readonly held: readonly HeldClient[]
@@ -38,7 +38,7 @@ export class Witness {
   }
 
   /** Undefined: it knows nothing newer. Throws for what no room can have been told. */
-  async hear({ room, mark, held }: Said): Promise<Claim | undefined> {
+  async hear({ room, mark, held }: RoomSaid): Promise<Claim | undefined> {
     const { clock, conductor } = this.parts
     const epochs = [mark.epoch, ...new Set(held.map(({ version }) => version[0]))]
     const epoch = epochs.reduce((highest, one) => Math.max(highest, one))

@@ -34,7 +34,7 @@ export interface RoomsParts {
   readonly onEvent: (event: BootEvent) => void
   /** What a room knows, before it is told anything. Throws for one that is not to be served. */
   readonly onHeld: (room: string, hello: RoomHello, held: readonly HeldClient[]) => Promise<void>
-  /** A room is no more. */
+  /** A room is removed: what it said counts no longer. */
   readonly onRemoved: (room: string) => Promise<void>
   /** Something happened to a room: an event of the journal. */
   readonly tell: (kind: string, detail: Record<string, unknown>) => void
@@ -121,10 +121,12 @@ export class Rooms {
 
   /** Its certificate is refused from now on. */
   async remove(name: string): Promise<void> {
+    await this.parts.records.get(name)
+    // First: of a room that is no more, nobody could take back what it said.
+    await this.parts.onRemoved(name)
     await this.parts.records.remove(name)
     this.sessions.get(name)?.end()
     this.parts.tell('room', { room: name, what: 'removed' })
-    await this.parts.onRemoved(name)
   }
 
   /** Everything anew, to all that are connected here. */

@@ -55,6 +55,7 @@ export const ELSEWHERE: readonly (readonly [file: string, marker: string, ...com
     'rackward room list',
     'rackward room renew',
     'rackward room remove',
+    'rackward room remove NAME',
   ],
   ['test/conductor/rooms/restored.test.ts', "'store', 'accept'", 'rackward store doubt', 'rackward store accept'],
   [

@@ -4,15 +4,11 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { HeldClient } from '../../../conductor/boot/rooms/wire.ts'
 import { gatedOwner } from '../../../conductor/doubt/gated-owner.ts'
 import { DoubtKeeper, WAIT_MS } from '../../../conductor/doubt/keeper.ts'
-import { MAX_NAMED, type Claim } from '../../../conductor/doubt/standing.ts'
-import { Witness } from '../../../conductor/doubt/witness.ts'
+import type { Claim } from '../../../conductor/doubt/standing.ts'
 import { mayAct, mayStillAct } from '../../../conductor/holding.ts'
-import { newNode } from '../../../conductor/node/record.ts'
 import { ownerAlone, type OwnerListener } from '../../../conductor/store/owner.ts'
-import { PORT_DEFAULTS } from '../../../conductor/store/port.ts'
 import { SqliteStore } from '../../../conductor/store/sqlite.ts'
 import { systemClock } from '../../../kit/clock.ts'
 import { Fault } from '../../../kit/fault.ts'
@@ -269,69 +265,5 @@ describe('in doubt', () => {
     await expect(owner.holding({ uuid: '1' }, async () => undefined)).rejects.toMatchObject({ code: 'store.doubt' })
     await doubt.accept({ by: 'root', version: doubt.now.version ?? -1 })
     expect([owner.mine({ uuid: '1' }), taken]).toEqual([true, 1])
-  })
-})
-
-describe('what a room says', () => {
-  const held = (
-    n: number,
-    node: number,
-    more: { port?: number; madeAtMs?: number; epoch?: number } = {},
-  ): HeldClient => ({
-    mac: macOf(n),
-    nodeUuid: uuidOf(n),
-    version: [more.epoch ?? 1, more.madeAtMs ?? 1, more.port ?? 0, node],
-  })
-  const witness = (firstSeq?: number) =>
-    new Witness({ store, clock: systemClock, conductor: 'c1', epoch: () => 1, known: () => undefined, firstSeq })
-
-  async function nodes(count: number): Promise<void> {
-    for (let n = 1; n <= count; n += 1) {
-      await store.addNode(newNode({ uuid: uuidOf(n), driver: 'fake-hardware' }, 1))
-      await store.addPort({ ...PORT_DEFAULTS, uuid: uuidOf(n), nodeUuid: uuidOf(n), address: macOf(n), createdAtMs: 1 })
-    }
-  }
-
-  test('is held against the records: what is newer there is claimed, with what the database has', async () => {
-    await nodes(3)
-    const seq = await store.journal.lastSeq()
-    const mark = { epoch: 1, seq: seq + 5 }
-    const said = await witness().hear({ room: 'r1', mark, held: [held(1, 0), held(2, 4), held(9, 0)] })
-    expect(said).toMatchObject({ room: 'r1', epoch: 1, seq: seq + 5, lastSeq: seq, count: 2 })
-    expect(said?.nodes).toEqual([
-      { uuid: uuidOf(2), mac: macOf(2), held: 4, recorded: 0 },
-      { uuid: uuidOf(9), mac: macOf(9), held: 0, recorded: null },
-    ])
-    // Of one that is not ahead, what the database does not have was removed since.
-    const behind = { epoch: 1, seq: 0 }
-    expect(await witness().hear({ room: 'r1', mark: behind, held: [held(1, 0), held(9, 0)] })).toBeUndefined()
-    expect(await witness().hear({ room: 'r1', mark: behind, held: [held(1, 1)] })).toMatchObject({ count: 1 })
-  })
-  test('counts from the start of the conductor, for one that has the database alone: its own events say nothing', async () => {
-    await nodes(1)
-    const firstSeq = await store.journal.lastSeq()
-    const one = witness(firstSeq)
-    const event = { atMs: 1, nodeUuid: null, kind: 'trouble', detail: {} }
-    await store.journal.addAll(Array.from({ length: 50 }, () => event))
-    const mark = { epoch: 1, seq: firstSeq + 3 }
-    expect(await one.hear({ room: 'r1', mark, held: [] })).toMatchObject({ lastSeq: firstSeq, count: 0 })
-    // It was told by this conductor meanwhile.
-    expect(await one.hear({ room: 'r1', mark, held: [] })).toBeUndefined()
-    expect(await witness().hear({ room: 'r2', mark, held: [] })).toBeUndefined()
-  })
-  test('is bounded: names some of very many, counts all, and no incarnation beyond all measure', async () => {
-    const many = Array.from({ length: MAX_NAMED + 500 }, (_, n) => ({
-      mac: `02:00:00:00:${(n >> 8).toString(16).padStart(2, '0')}:${(n & 255).toString(16).padStart(2, '0')}`,
-      nodeUuid: uuidOf(n),
-      version: [1, 1, 0, 1] as const,
-    }))
-    const said = await witness().hear({ room: 'r1', mark: { epoch: 1, seq: 1e9 }, held: many })
-    expect([said?.count, said?.nodes.length]).toEqual([many.length, MAX_NAMED])
-    await expect(
-      witness().hear({ room: 'r1', mark: { epoch: Number.MAX_SAFE_INTEGER, seq: 1 }, held: [] }),
-    ).rejects.toThrow(/no conductor can have told/)
-    // A later incarnation of one client alone counts as one of the room.
-    const one = await witness().hear({ room: 'r1', mark: { epoch: 1, seq: 0 }, held: [held(1, 0, { epoch: 7 })] })
-    expect(one).toMatchObject({ epoch: 7, count: 1 })
   })
 })

@@ -152,7 +152,7 @@ test('nothing is acted on after a restore until an operator accepts it; then wor
   await ask(known, 'inspect')
   await becomes(known, 'inspect wait')
   expect((await doubt()).in_doubt).toBe(false)
-  const told = await victim.call('GET', '/rackward/v1/events?kinds=store-doubt,store-accepted&limit=10')
+  const told = await victim.call('GET', '/rackward/v1/events?after=0&kinds=store-doubt,store-accepted&limit=10')
   const kinds = ((told.body as { events: { kind: string }[] }).events ?? []).map(({ kind }) => kind)
   expect(kinds).toEqual(['store-doubt', 'store-accepted'])
 
