@@ -221,7 +221,7 @@ describe('a doubt', () => {
   test('that cannot be written is none yet, and no conductor works because of it', async () => {
     const one = await conductor(['r1'])
     one.doubt.countDown()
-    const { add } = store.objects
+    const add = store.objects.add.bind(store.objects)
     store.objects.add = () => Promise.reject(new Fault('store.broken', 'the disk is full'))
     await expect(one.doubt.claim(claim('r1'))).rejects.toMatchObject({ code: 'store.broken' })
     expect(one.doubt.isOpen).toBe(false)
