@@ -14,8 +14,8 @@ export default defineConfig({
         test: {
           name: 'unit',
           sequence: { groupOrder: 1 },
-          // Much of their time is waiting for processes and sockets. Vitest alone would take one worker of two cores.
-          maxWorkers: Math.max(2, availableParallelism() - 1),
+          // Half of their time is waiting for processes and sockets: one worker more than there are cores.
+          maxWorkers: availableParallelism() + 1,
           include: ['test/**/*.test.ts'],
           exclude: [
             'test/rules/**',

@@ -6,7 +6,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
-import { expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { stringify } from 'yaml'
 import { mintToken } from '../../conductor/boot/token.ts'
 import { ConductorLink } from '../../host-agent/deploy/conductor.ts'
@@ -14,12 +14,18 @@ import { systemClock, until } from '../../kit/clock.ts'
 import { importImage } from '../../images/import.ts'
 import { ImageStore } from '../../images/store.ts'
 import { ApiClient } from '../lab/client.ts'
-import { ROOT } from '../lab/root.ts'
+import { bundled, type Bundled } from '../kit/bundled.ts'
 import { crashAtEach } from '../kit/crash-lanes.ts'
 import { freePort } from '../kit/free-port.ts'
 
 const LANES = 3
 const MAC = '52:54:00:00:00:01'
+
+let program: Bundled
+beforeAll(async () => {
+  program = await bundled('test/conductor/crash-child.ts')
+})
+afterAll(() => program?.remove())
 
 interface World {
   readonly dir: string
@@ -51,14 +57,10 @@ async function makeWorld(): Promise<World> {
 }
 
 function startChild(world: World, crashAt: number): void {
-  world.child = spawn(
-    process.execPath,
-    [join(ROOT, 'dist/test/conductor/crash-child.js'), join(world.dir, 'conductor.yaml'), world.dir, String(crashAt)],
-    {
-      // It ends with its parent, whatever ends that.
-      stdio: ['pipe', 'ignore', 'inherit'],
-    },
-  )
+  world.child = spawn(process.execPath, [program.file, join(world.dir, 'conductor.yaml'), world.dir, String(crashAt)], {
+    // It ends with its parent, whatever ends that.
+    stdio: ['pipe', 'ignore', 'inherit'],
+  })
 }
 
 const dead = (world: World) => world.child?.signalCode !== null || world.child.exitCode !== null

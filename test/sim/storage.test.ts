@@ -46,9 +46,11 @@ test(
   'an order that is lifted before the store was asked, whosever it is, and that nobody reads back, proves a host down that runs its guests',
   { timeout: 120_000 },
   () => {
-    expect(wrongOf({ liftsEarly: true, fenceGuards: unread }).wrong.join('\n')).toMatch(
-      /I11: h1 is proven down by L3 and runs/,
+    const wrong = /I11: h1 is proven down by L3 and runs/
+    const found = Array.from({ length: SEEDS }, (_, seed) => seed + 1).some((seed) =>
+      runSchedule(twice(seed), { liftsEarly: true, fenceGuards: unread }).violations.some((one) => wrong.test(one)),
     )
+    expect(found).toBe(true)
   },
 )
 

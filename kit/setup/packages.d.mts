@@ -1,0 +1,2 @@
+/** Types of packages.mjs, for tests. */
+export const RUNTIME: readonly string[]
