@@ -12,6 +12,8 @@ const BUSY_MS = 10_000
 const REST_MS = 20_000
 const SOON_MS = 700
 const RETRY_MS = 2_000
+/** More at once are cut. */
+const MAX_BURST = 5_000
 /** Older events that a page shows when it opens. */
 const PAST = 200
 
@@ -172,10 +174,11 @@ function take(event: WireEvent): void {
   lookAfter(SOON_MS)
 }
 
-/** Events come in bursts: pages are drawn once for each. */
+/** Events come in bursts: pages are drawn once for each, and see all of it. */
 let waiting: WireEvent[] = []
 function flush(): void {
-  events.value = [...waiting.reverse(), ...events.value].slice(0, MAX_EVENTS)
+  const kept = Math.max(MAX_EVENTS, Math.min(waiting.length, MAX_BURST))
+  events.value = [...waiting.reverse(), ...events.value].slice(0, kept)
   waiting = []
 }
 

@@ -135,6 +135,9 @@ test('a roll-out: canaries first, what each node does, and it is paused, resumed
   const plan = planOf(items, { roll })
   const begun = await bench.call('POST', '/rackward/v1/rollouts', { plan, agreed: {}, secrets: {} })
   expect([begun.status, begun.body.canaries, begun.body.held_until]).toEqual([201, 1, null])
+  // The page asks every 3 s: it is opened when the canary is done.
+  const rollout = async () => (await bench.call('GET', `/rackward/v1/rollouts/${begun.body.id}`)).body
+  await expect.poll(async () => (await rollout()).held_until).toEqual(expect.any(String))
   const { page, said } = await bench.page()
   await bench.logIn(page, 'anna')
   await page.getByRole('link', { name: 'Roll-outs' }).click()

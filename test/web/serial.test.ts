@@ -75,6 +75,7 @@ test('a machine that prints escape sequences gets colours, and neither links, th
   const { page, said } = await bench.page()
   await bench.logIn(page)
   const typed: string[] = []
+  let close = (): void => undefined
   await page.routeWebSocket('**/console', (socket) => {
     socket.onMessage((message) => void typed.push(String(message)))
     const send = (text: string) => socket.send(Buffer.from(text))
@@ -82,11 +83,12 @@ test('a machine that prints escape sequences gets colours, and neither links, th
     send(`\x1b]52;c;${Buffer.from('stolen').toString('base64')}\x07\x1b]52;c;?\x07`)
     send('\x1b]8;;https://evil.example/\x07a link\x1b]8;;\x07 https://evil.example/plain\r\n')
     send('\x1b[21t\x1b[14t<img src=x onerror="window.pwned=1">\r\n\x1b[31mred text\x1b[0m\r\nprinted')
-    setTimeout(() => void socket.close({ code: 1011, reason: 'SOL session closed by BMC' }), 1_000)
+    close = () => void socket.close({ code: 1011, reason: 'SOL session closed by BMC' })
   })
   await page.context().grantPermissions(['clipboard-read', 'clipboard-write'])
   await page.goto(`${bench.base}/ui/console/talks`)
   await page.locator(ROWS).getByText('printed').waitFor()
+  close()
   await page.getByRole('status').getByText('Closed by the BMC: SOL session closed by BMC.').waitFor()
   const colour = (text: string) =>
     page.evaluate(

@@ -1,6 +1,6 @@
 /** What happens, as it happens: the newest first, with filters that stand in the address of the page, and a pause. */
-import { useSignal, type Signal } from '@preact/signals'
-import { useEffect, useRef } from 'preact/hooks'
+import { useSignal, useSignalEffect, type Signal } from '@preact/signals'
+import { useEffect } from 'preact/hooks'
 import type { WireEvent } from '../api.ts'
 import { after } from '../browser.ts'
 import { filterFrom, KINDS, kindsOf, searchOf, SEVERITIES, type EventFilter } from '../event-kinds.ts'
@@ -29,7 +29,6 @@ function holdsWords(event: WireEvent, words: readonly string[]): boolean {
 
 /** Of the events that come with the stream, which are for everybody: what the conductor was asked for of the others. */
 function askedFor(all: readonly WireEvent[], filter: EventFilter): readonly WireEvent[] {
-  if (!isNarrowed(filter)) return all
   const kinds = kindsOf(filter)
   // Once for all of them: there may be ten thousand nodes.
   const uuid = filter.node === '' ? undefined : (findNode(filter.node)?.uuid ?? '')
@@ -71,14 +70,17 @@ function usePast(filter: EventFilter): Past {
   return past.value
 }
 
-/** What of `source` was asked for since this filter was set: others that come later do not push it out. */
-function useHeard(filter: EventFilter, source: readonly WireEvent[]): readonly WireEvent[] {
-  const kept = useRef<Past>({ search: '', events: [] })
-  if (!isNarrowed(filter)) return source
-  const search = questionOf(filter)
-  const before = kept.current.search === search ? kept.current.events : []
-  kept.current = { search, events: joined(askedFor(source, filter), before).slice(0, MAX_EVENTS) }
-  return kept.current.events
+/** What came with the stream and was asked for since this filter was set: others that come later do not push it out. */
+function useHeard(filter: Signal<EventFilter>): readonly WireEvent[] {
+  const kept = useSignal<Past>({ search: '', events: [] })
+  // With each batch of the stream, drawn or not.
+  useSignalEffect(() => {
+    const search = questionOf(filter.value)
+    const before = kept.peek()
+    const fresh = isNarrowed(filter.value) ? askedFor(events.value, filter.value) : []
+    kept.value = { search, events: joined(fresh, before.search === search ? before.events : []).slice(0, MAX_EVENTS) }
+  })
+  return kept.value.events
 }
 
 /** Both are in order, the newest first. */
@@ -171,8 +173,11 @@ export function Events() {
   const narrowed = isNarrowed(filter.value)
   const isAnswered = !narrowed || past.search === questionOf(filter.value)
   const words = filter.value.text.toLowerCase().split(/\s+/).filter(Boolean)
-  const fresh = useHeard(filter.value, held.value ?? events.value)
-  const all = narrowed && isAnswered ? joined(fresh, past.events) : fresh
+  const heard = useHeard(filter)
+  const shownUpTo = held.value === null ? Infinity : (held.value[0]?.seq ?? 0)
+  const all = narrowed
+    ? (isAnswered ? joined(heard, past.events) : heard).filter(({ seq }) => seq <= shownUpTo)
+    : (held.value ?? events.value)
   const found = all.filter((event) => holdsWords(event, words))
   const missed = held.value === null ? 0 : events.value.filter(({ seq }) => seq > (held.value?.[0]?.seq ?? 0)).length
   return (
