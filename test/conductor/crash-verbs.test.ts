@@ -99,6 +99,11 @@ class Life {
     })
   }
 
+  /** It does not die any more. */
+  spare(): void {
+    this.left = 0
+  }
+
   private moment(): boolean {
     if (this.dead) return true
     this.left -= 1
@@ -232,8 +237,10 @@ async function live(verbs: Verbs, crashAt: number): Promise<{ end: End; crashed:
     }
     return { end, crashed }
   } finally {
+    // Its last change may be in the store and not yet answered: who lives ends it, and a dead one never would.
+    life.spare()
+    if (!life.dead) await life.worker.stop()
     life.dead = true
-    await life.worker.stop()
     await store.close()
   }
 }
