@@ -2,12 +2,14 @@
  *  firmware, BMCs, deploys), and with `npm run test:rack` also `rack-long`. */
 import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
+import { HeavyFirst } from './test/kit/heavy-first.ts'
 
 /** One file at a time: a rack wants the whole machine. */
 const RACK = { testTimeout: 1_500_000, hookTimeout: 900_000, fileParallelism: false, pool: 'forks' } as const
 
 export default defineConfig({
   test: {
+    sequence: { sequencer: HeavyFirst },
     projects: [
       { test: { name: 'rules', include: ['test/rules/**/*.test.ts'] } },
       {
@@ -55,16 +57,16 @@ export default defineConfig({
       {
         test: {
           name: 'web',
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
           include: ['test/web/**/*.test.ts'],
           globalSetup: 'test/web/setup.ts',
-          // One after the other in one process: what they import is read once.
+          // Two at a time, each worker one process for all of its files: what they import is read once in it.
           isolate: false,
+          maxWorkers: 2,
           // Alone, it is a second: a busy machine needs more.
           expect: { poll: { timeout: 20_000 } },
           testTimeout: 120_000,
           hookTimeout: 120_000,
-          fileParallelism: false,
           pool: 'forks',
         },
       },
@@ -109,13 +111,13 @@ export default defineConfig({
       {
         test: {
           name: 'rack',
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 4 },
           include: ['test/rack/*.test.ts'],
           ...RACK,
         },
       },
       // Minutes more: npm run test:rack.
-      { test: { name: 'rack-long', sequence: { groupOrder: 4 }, include: ['test/rack/long/*.test.ts'], ...RACK } },
+      { test: { name: 'rack-long', sequence: { groupOrder: 5 }, include: ['test/rack/long/*.test.ts'], ...RACK } },
     ],
   },
 })

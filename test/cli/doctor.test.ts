@@ -31,16 +31,16 @@ describe('doctor', () => {
   const inside = (argv: readonly string[]) => ['ip', 'netns', 'exec', ns, ...argv]
   afterAll(async () => {
     for (const name of [ns, other]) {
-      for (const pid of (await run(['ip', 'netns', 'pids', name], { timeoutMs: 5_000 })).stdout
+      for (const pid of (await run(['ip', 'netns', 'pids', name], { timeoutMs: 30_000 })).stdout
         .split('\n')
         .filter(Boolean))
         endProcess(Number(pid), 'SIGKILL')
-      await run(['ip', 'netns', 'delete', name], { timeoutMs: 5_000 })
+      await run(['ip', 'netns', 'delete', name], { timeoutMs: 30_000 })
     }
   })
 
   test('finds another DHCP server, a taken port, a bridge that delays, an MTU that is too big, missing files, and says how to mend each', async () => {
-    for (const name of [ns, other]) await runOk(['ip', 'netns', 'add', name], { timeoutMs: 5_000 })
+    for (const name of [ns, other]) await runOk(['ip', 'netns', 'add', name], { timeoutMs: 30_000 })
     for (const argv of [
       ['ip', 'link', 'set', 'lo', 'up'],
       ['ip', 'link', 'add', 'br0', 'type', 'bridge', 'stp_state', '1', 'forward_delay', '300'],
@@ -51,11 +51,11 @@ describe('doctor', () => {
       ['ip', '-n', other, 'link', 'set', 'dev', 'v1', 'up'],
       ['ip', 'link', 'set', 'dev', 'br0', 'up'],
     ])
-      await runOk(inside(argv), { timeoutMs: 5_000 })
+      await runOk(inside(argv), { timeoutMs: 30_000 })
     // The port of the bridge listens and learns before it lets anything through.
     await until(
       async () =>
-        (await run(inside(['cat', '/sys/class/net/v0/brport/state']), { timeoutMs: 5_000 })).stdout.trim() === '3',
+        (await run(inside(['cat', '/sys/class/net/v0/brport/state']), { timeoutMs: 30_000 })).stdout.trim() === '3',
       {
         what: 'the port of the bridge to forward',
         timeoutMs: 60_000,
@@ -79,15 +79,16 @@ describe('doctor', () => {
       '--conf-file=/dev/null',
     ])
     launch(inside(['setsid', 'python3', '-m', 'http.server', '--bind', '10.79.0.1', '8080']))
-    await until(async () => /:8080/.test((await run(inside(['ss', '-Hlnt']), { timeoutMs: 5_000 })).stdout), {
+    await until(async () => /:8080/.test((await run(inside(['ss', '-Hlnt']), { timeoutMs: 30_000 })).stdout), {
       what: 'a web server',
-      timeoutMs: 10_000,
+      timeoutMs: 30_000,
     })
     await until(
-      async () => /:67\b/.test((await run(['ip', 'netns', 'exec', other, 'ss', '-Hlnu'], { timeoutMs: 5_000 })).stdout),
+      async () =>
+        /:67\b/.test((await run(['ip', 'netns', 'exec', other, 'ss', '-Hlnu'], { timeoutMs: 30_000 })).stdout),
       {
         what: 'dnsmasq',
-        timeoutMs: 10_000,
+        timeoutMs: 30_000,
       },
     )
     const config = join(dir, 'doctor.yaml')

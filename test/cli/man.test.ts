@@ -55,7 +55,7 @@ test('text is no request and no escape of roff', () => {
 test('groff renders every page without a warning', { timeout: 60_000 }, async () => {
   const dir = await mkdtemp(join(tmpdir(), 'rackward-man-'))
   onTestFinished(() => rm(dir, { recursive: true }))
-  const hasGroff = (await run(['sh', '-c', 'command -v groff'], { timeoutMs: 5_000 })).code === 0
+  const hasGroff = (await run(['sh', '-c', 'command -v groff'], { timeoutMs: 30_000 })).code === 0
   for (const { name, text } of pages) {
     const requests = text.split('\n').filter((line) => line.startsWith('.'))
     expect(requests.filter((line) => !/^\.(TH|SH|SS|TP|PP|br)\b/.test(line))).toEqual([])

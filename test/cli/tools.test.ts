@@ -71,7 +71,7 @@ describe('completion', () => {
   })
   test('bash takes the script', async () => {
     const script = (await cli(['completion', 'bash'])).stdout
-    expect(await runOk(['bash', '-c', `${script}\ncomplete -p rackward`], { timeoutMs: 5_000 })).toContain('_rackward')
+    expect(await runOk(['bash', '-c', `${script}\ncomplete -p rackward`], { timeoutMs: 30_000 })).toContain('_rackward')
     expect((await cli(['completion', 'tcsh'])).code).toBe(STATUSES.usage)
   })
 })

@@ -104,7 +104,7 @@ afterAll(async () => {
 const state = (wanted: string) =>
   until(async () => (await api.ok('GET', `/v1/nodes/${node}`)).provision_state === wanted, {
     what: wanted,
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
     everyMs: 20,
   })
 const idle = (wanted: string) =>
@@ -210,7 +210,7 @@ test('a session is worth nothing once the node was switched off', async () => {
   await api.ok('PUT', `/v1/nodes/${node}/states/power`, { target: 'power off' })
   await until(async () => (await api.ok('GET', `/v1/nodes/${node}`)).power_state === 'power off', {
     what: 'off',
-    timeoutMs: 5000,
+    timeoutMs: 30_000,
     everyMs: 20,
   })
   expect(await code(agent.order('x'))).toBe('agent.session')

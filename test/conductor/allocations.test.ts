@@ -78,7 +78,7 @@ const holders = async () =>
 const ended = () =>
   until(async () => (await store.objects.find(ALLOCATION, uuid(9)))?.body.state !== 'allocating', {
     what: 'the end',
-    timeoutMs: 5000,
+    timeoutMs: 30_000,
     everyMs: 1,
   })
 

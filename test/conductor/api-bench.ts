@@ -47,7 +47,7 @@ export const create = async (more: Record<string, unknown> = {}) =>
 export const state = (uuid: string, wanted: string) =>
   until(async () => ((await call('GET', `/v1/nodes/${uuid}`)).body.provision_state === wanted ? true : undefined), {
     what: wanted,
-    timeoutMs: 5000,
+    timeoutMs: 30_000,
     everyMs: 10,
   })
 

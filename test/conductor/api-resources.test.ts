@@ -144,7 +144,7 @@ describe('smaller resources', () => {
     await call('PUT', `/v1/nodes/${uuid}/states/power`, { target: 'power off' })
     await until(async () => (await call('GET', `/v1/nodes/${uuid}`)).body.power_state === 'power off', {
       what: 'power off',
-      timeoutMs: 10_000,
+      timeoutMs: 30_000,
     })
     const path = `/v1/volume/targets/${made.body.uuid}`
     const patched = await call('PATCH', path, [{ op: 'replace', path: '/properties', value: { ...masked, lun: 1 } }])

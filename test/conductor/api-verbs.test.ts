@@ -140,7 +140,7 @@ test('adopt takes a running server as it is', async () => {
   await call('PUT', `/v1/nodes/${uuid}/states/power`, { target: 'power on' })
   await until(async () => (await look(uuid)).power_state === 'power on', {
     what: 'power',
-    timeoutMs: 5000,
+    timeoutMs: 30_000,
     everyMs: 10,
   })
   await drive(uuid, ['adopt', 'active'])
@@ -160,7 +160,7 @@ describe('power', () => {
   const shows = (uuid: string, wanted: string) =>
     until(async () => ((now) => now.power_state === wanted && now.target_power_state === null)(await look(uuid)), {
       what: wanted,
-      timeoutMs: 5000,
+      timeoutMs: 30_000,
       everyMs: 10,
     })
   test('on, soft off, soft reboot, with a time-out', async () => {

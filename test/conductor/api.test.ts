@@ -114,14 +114,14 @@ describe('nodes', () => {
       await state(uuid, wanted)
       await until(async () => (await call('GET', `/v1/nodes/${uuid}`)).body.reservation === null, {
         what: 'the lock to go',
-        timeoutMs: 5000,
+        timeoutMs: 30_000,
         everyMs: 10,
       })
     }
     expect((await call('PUT', `/v1/nodes/${uuid}/states/power`, { target: 'power on' })).status).toBe(202)
     await until(async () => (await call('GET', `/v1/nodes/${uuid}/states`)).body.power_state === 'power on', {
       what: 'power',
-      timeoutMs: 5000,
+      timeoutMs: 30_000,
       everyMs: 10,
     })
     expect(
@@ -205,7 +205,7 @@ test('a node that runs an instance or failed is deleted only in maintenance: 409
   }
   await until(async () => (await call('GET', `/v1/nodes/${fake}`)).body.reservation === null, {
     what: 'the lock to go',
-    timeoutMs: 5000,
+    timeoutMs: 30_000,
     everyMs: 10,
   })
   expect((await call('DELETE', `/v1/nodes/${fake}`)).status).toBe(409)

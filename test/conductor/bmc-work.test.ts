@@ -163,7 +163,7 @@ function works(look: BmcWork['look'], nowMs: number, more: Partial<BmcTask> = {}
     lookMs: 2_000,
     works: { 'firmware.update': work },
   })
-  return all.perform({ do: 'bmc-look' }, atWork(more), AbortSignal.timeout(5_000))
+  return all.perform({ do: 'bmc-look' }, atWork(more), AbortSignal.timeout(30_000))
 }
 
 test('a BMC that cannot be read ends its work at the deadline, and not before', async () => {

@@ -51,7 +51,7 @@ let port = 0
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-media-'))
   iso = join(dir, 'boot.iso')
-  await runOk(['mkdir', '-p', join(dir, 'tree/rackward')], { timeoutMs: 5_000 })
+  await runOk(['mkdir', '-p', join(dir, 'tree/rackward')], { timeoutMs: 30_000 })
   await writeFile(join(dir, 'tree/rackward/args.cfg'), emptyArgs())
   await writeFile(join(dir, 'tree/kernel'), Buffer.alloc(3_000_000, 'kernel'))
   await runOk(['xorriso', '-as', 'mkisofs', '-quiet', '-R', '-o', iso, join(dir, 'tree')], { timeoutMs: 60_000 })
@@ -205,7 +205,7 @@ test('answers of one image at once are bounded, and free again when their reader
   for (const reader of readers) reader.on('error', () => undefined).destroy()
   await until(async () => (await fetchIso(path(), { method: 'HEAD' })).status === 200, {
     what: 'the places to be free',
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
   })
 })
 

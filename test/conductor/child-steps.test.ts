@@ -56,7 +56,7 @@ const ends = (uuid: string, state: string) =>
       const node = await look(uuid)
       return node.provision_state === state && node.reservation === null ? node : undefined
     },
-    { what: state, timeoutMs: 15_000, everyMs: 20 },
+    { what: state, timeoutMs: 30_000, everyMs: 20 },
   )
 const manageable = async (more: object = {}): Promise<string> => {
   const { uuid } = (await call('POST', '/v1/nodes', { driver: 'fake-hardware', ...more })).body

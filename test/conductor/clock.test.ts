@@ -92,7 +92,7 @@ test.each([
   pastMs += 40_000
   await until(async () => (await node()).provisionState === 'rescue failed', {
     what: 'its time to be over',
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
     everyMs: 5,
   })
 })
@@ -121,7 +121,7 @@ test('while we make a server wait for its turn to load the ramdisk its time does
   pastMs += 61_000
   await until(async () => (await node()).provisionState === 'rescue failed', {
     what: 'its time to be over',
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
     everyMs: 5,
   })
 })

@@ -98,7 +98,7 @@ function open(url: string, headers: Record<string, string>): Promise<Line> {
     ws.once('unexpected-response', (_, response) => reject(new Error(String(response.statusCode))))
   })
 }
-const says = (line: Line, what: string) => until(() => line.said().includes(what), { what, timeoutMs: 15_000 })
+const says = (line: Line, what: string) => until(() => line.said().includes(what), { what, timeoutMs: 30_000 })
 
 test.each([
   ['nobody', 'f1', {}, '401'],
@@ -164,7 +164,7 @@ test('a browser opens one with the cookie of its session and from a page of its 
   const opening = async () =>
     (await call('GET', '/rackward/v1/events?node=r1&newest=true&kinds=console', undefined, basic('op'), base)).body
       .events.length > 0
-  await until(opening, { what: 'the console of r1', timeoutMs: 15_000, everyMs: 5 })
+  await until(opening, { what: 'the console of r1', timeoutMs: 30_000, everyMs: 5 })
   await call('DELETE', '/rackward/v1/session', undefined, { cookie, 'x-rackward-csrf': logged.body.csrf }, base)
   for (const { closed } of lines) expect(await closed).toMatchObject({ code: 1008, reason: 'your session has ended' })
   const third = await refused

@@ -165,6 +165,6 @@ test('a store that cannot be written for a moment loses nothing of what waits', 
   for (let n = 0; n < 10; n += 1) queue.add(event(n))
   await until(async () => (await store.journal.after(0, { kinds: ['trouble'] }, 100)).length === 10, {
     what: 'the events',
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
   })
 })

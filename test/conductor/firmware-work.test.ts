@@ -74,8 +74,8 @@ function bench(items: readonly string[]) {
     node,
     step: { interface: 'firmware', step: 'update', args: { settings }, priority: 0, by: 'bmc' },
     nowMs,
-    signal: AbortSignal.timeout(5_000),
-    command: (act) => act(bmc, AbortSignal.timeout(5_000)),
+    signal: AbortSignal.timeout(30_000),
+    command: (act) => act(bmc, AbortSignal.timeout(30_000)),
   })
   return { shown, work, at }
 }

@@ -63,7 +63,7 @@ test('without one, the server is started cold all the same', async () => {
   nowMs += QUICK.agentSilenceMs
   await until(async () => (await node()).provisionState === 'active', {
     what: 'the cold start',
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
     everyMs: 5,
   })
   expect((await node()).startedColdAtMs).toBe(nowMs)

@@ -287,7 +287,7 @@ test('a fence asks the BMC whose it is and what it says; OFF goes only to an act
   expect((await sim.calls()).filter((line) => line.startsWith('set power'))).toEqual([])
   await until(async () => (await call('POST', '/rackward/v1/nodes/h1/fence', { act: 'off' })).status === 200, {
     what: 'the node to rest',
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
   })
   expect((await call('POST', '/rackward/v1/nodes/h1/fence', { act: 'identify' })).body).toMatchObject({
     power: 'off',

@@ -40,7 +40,7 @@ test('states, durations by model, BMC acts and requests are counted', async () =
       ((await call('GET', '/v1/nodes/m1/states')).body as { power_state: unknown }).power_state === 'power off',
     {
       what: 'power off',
-      timeoutMs: 10_000,
+      timeoutMs: 30_000,
     },
   )
   await call('PUT', '/v1/nodes/m1/states/provision', { target: 'manage' })

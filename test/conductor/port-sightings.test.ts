@@ -71,7 +71,7 @@ const seenFrom = ({ uuid, mac }: { uuid: string; mac: string }, circuitId: strin
 const circuitOf = async (uuid: string, wanted: string) =>
   until(async () => ((await portsOf(uuid))[0]?.switch_port?.circuit_id === wanted ? true : undefined), {
     what: `circuit id ${wanted}`,
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
     everyMs: 20,
     clock: systemClock,
   })
@@ -111,7 +111,7 @@ test('switch and port of a card stand in the API and in explain; a card that mov
   const told = (list: typeof events) => list.filter(({ kind }) => kind === 'switch-port').map(({ detail }) => detail)
   await until(async () => (told(later.events).length > 0 ? true : undefined), {
     what: 'the event',
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
     everyMs: 20,
   })
   expect([told(events), told(later.events)]).toEqual([[moved('Eth1/7', 'Eth1/8')], [moved('Eth1/8', 'Eth1/9')]])

@@ -101,7 +101,7 @@ test.each(CLIENTS)(
     void pass.then(() => (over = true))
     await until(async () => (await look(0)).power_state === 'power on', {
       what: 'the others to be read',
-      timeoutMs: 10_000,
+      timeoutMs: 30_000,
       everyMs: 20,
     })
     // The dead one is still being waited for.

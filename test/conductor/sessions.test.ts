@@ -159,7 +159,7 @@ test('a board that was made before the clock was set back is not shown until it 
     aheadMs = -30_000
     const more = { ...headers, 'x-rackward-csrf': csrf }
     await call('POST', '/v1/nodes', { driver: 'fake-hardware', name: 'later' }, more)
-    await until(async () => (await names()).includes('later'), { what: 'the new board', timeoutMs: 15_000 })
+    await until(async () => (await names()).includes('later'), { what: 'the new board', timeoutMs: 30_000 })
   } finally {
     aheadMs = 0
   }

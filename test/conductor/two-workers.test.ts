@@ -157,7 +157,7 @@ test('a deadline that one worker set is watched by the owner, which heard nothin
   }))
   await until(async () => (await stores[0]?.node(uuid(1)))?.workflow.deadlineMs === null, {
     what: 'the deadline to be handled',
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
   })
 })
 

@@ -270,7 +270,7 @@ test('a deploy leaves the time of each state under what it did there', async () 
   await worker.dispatch(UUID, { type: 'agent-done', orderId: `${UUID}.1.0` })
   await until(async () => (await store.node(UUID))?.provisionState === 'active', {
     what: 'the instance',
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
     everyMs: 5,
   })
   const ends = await store.journal.ofNode(UUID, 10, { kinds: ['state'] })

@@ -8,5 +8,5 @@ export const waitForState = (api: ApiClient, uuid: string, states: readonly stri
       const node = await api.ok('GET', `/v1/nodes/${uuid}`)
       return states.includes(String(node.provision_state)) && node.reservation === null ? node : undefined
     },
-    { what: states.join(' or '), timeoutMs: 15_000, everyMs: 20 },
+    { what: states.join(' or '), timeoutMs: 30_000, everyMs: 20 },
   )

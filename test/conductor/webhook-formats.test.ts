@@ -142,7 +142,7 @@ describe('posted by a conductor', () => {
     await until(() => heard.length >= 8, { what: 'four more', timeoutMs: 20_000, everyMs: 10 })
     await until(async () => (await states()).every(({ failures }) => failures > 0), {
       what: 'every hook to have failed',
-      timeoutMs: 10_000,
+      timeoutMs: 30_000,
       everyMs: 20,
     })
     expect(heard.map(({ url }) => url).filter((url) => url.startsWith('/elsewhere'))).toEqual([])

@@ -62,9 +62,9 @@ exit 0
     dir,
   ])
   const ask = ipmitoolArgv({ address }, ['power', 'status'])
-  await until(async () => (await run(ask, { timeoutMs: 5000, env: { IPMI_PASSWORD: 'secret' } })).code === 0, {
+  await until(async () => (await run(ask, { timeoutMs: 30_000, env: { IPMI_PASSWORD: 'secret' } })).code === 0, {
     what: 'ipmi_sim',
-    timeoutMs: 15_000,
+    timeoutMs: 60_000,
   })
   let stopped = false
   return {

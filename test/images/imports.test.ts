@@ -99,7 +99,7 @@ describe('the budget', () => {
       async () => bench.open() === 0 && !(await readdir(store.root)).some((entry) => entry.startsWith('.part')),
       {
         what: 'the end of the import',
-        timeoutMs: 5000,
+        timeoutMs: 30_000,
         everyMs: 5,
       },
     )

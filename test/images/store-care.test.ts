@@ -138,7 +138,7 @@ describe('damage', () => {
 
 test('a disk that fills during an import is told as that, and nothing is left of it', async ({ skip }) => {
   const dir = await mkdtemp(join(tmpdir(), 'rackward-full-'))
-  const { code } = await run(['mount', '-t', 'tmpfs', '-o', 'size=3m', 'tmpfs', dir], { timeoutMs: 5_000 })
+  const { code } = await run(['mount', '-t', 'tmpfs', '-o', 'size=3m', 'tmpfs', dir], { timeoutMs: 30_000 })
   if (code !== 0) skip('only root may mount')
   try {
     const store = new ImageStore(join(dir, 'store'))
@@ -156,7 +156,7 @@ test('a disk that fills during an import is told as that, and nothing is left of
     expect(bench.open()).toBe(0)
     expect(await readdir(store.root)).toEqual([])
   } finally {
-    await runOk(['umount', dir], { timeoutMs: 5_000 })
+    await runOk(['umount', dir], { timeoutMs: 30_000 })
     await rm(dir, { recursive: true })
   }
 })

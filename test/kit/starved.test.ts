@@ -20,7 +20,7 @@ const say = async () => {
   const toFile = pipedToFile(['true'], 1)
   toFile.stdin.end()
   launch(['true'])
-  const codes = [await code(run(['true'], { timeoutMs: 5000 })), await code(filter.done), await code(toFile.done)]
+  const codes = [await code(run(['true'], { timeoutMs: 30_000 })), await code(filter.done), await code(toFile.done)]
   console.log(JSON.stringify({ codes, text }))
 }
 await say()

@@ -177,7 +177,7 @@ test('an incident that nobody sent a notification of has one, with its moves; a 
   const incident = await bench.mesh.fence('h2', 30_000)
   const found = async () =>
     ((await bench.call('GET', '/notifications?status=finished&type=COMPUTE_HOST')).body.notifications as any[])[0]
-  const notification = await until(found, { what: 'a notification', timeoutMs: 15_000, everyMs: 100 })
+  const notification = await until(found, { what: 'a notification', timeoutMs: 30_000, everyMs: 100 })
   const { notification_uuid: uuid } = notification
   const shown = (await bench.call('GET', `/notifications/${uuid}`)).body.notification
   expect(shown.recovery_workflow_details.map(({ name, state }: any) => [name, state])).toEqual([
@@ -273,7 +273,7 @@ test('hosts of a disabled segment are held until it is enabled', async () => {
     host: { name: 'h3', type: 'COMPUTE', control_attributes: 'SSH' },
   })
   const held = () => bench.mesh.core.cluster.holds.get('h3')?.value.why === 'Masakari: its segment is disabled'
-  await until(held, { what: 'the hold', timeoutMs: 15_000 })
+  await until(held, { what: 'the hold', timeoutMs: 30_000 })
   await bench.call('PUT', `/segments/${uuid}`, { segment: { enabled: 'True' } })
-  await until(() => !bench.mesh.core.cluster.holds.has('h3'), { what: 'the end of the hold', timeoutMs: 15_000 })
+  await until(() => !bench.mesh.core.cluster.holds.has('h3'), { what: 'the end of the hold', timeoutMs: 30_000 })
 })

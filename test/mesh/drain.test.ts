@@ -40,7 +40,7 @@ describe('through Nova', () => {
     })
     await until(() => mesh.alerts.some(({ says }) => /stays stays on cmp1/.test(says)), {
       what: 'the fourth to be named',
-      timeoutMs: 5_000,
+      timeoutMs: 30_000,
     })
     expect(hold()?.kind).toBe('drain')
     // While it is emptied it may die like any other; in maintenance it may not be fenced.
@@ -62,7 +62,7 @@ describe('through Nova', () => {
     mesh.set(`${KEYS.requests}cmp1`, { kind: 'fence', host: 'cmp1', by: 'a test' })
     await until(() => mesh.intents()[0]?.state === 'REQUESTED', {
       what: 'the live migration to be seen',
-      timeoutMs: 10_000,
+      timeoutMs: 30_000,
     })
     expect(mesh.intents()[0]).toMatchObject({ target, attempt: 0 })
     expect(twin.migrations).toEqual([])

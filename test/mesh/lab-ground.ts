@@ -100,14 +100,14 @@ export class Ground {
   }
 
   async pids(node: LabNode): Promise<number[]> {
-    return (await run(['ip', 'netns', 'pids', node.namespace], { timeoutMs: 5_000 })).stdout
+    return (await run(['ip', 'netns', 'pids', node.namespace], { timeoutMs: 30_000 })).stdout
       .split('\n')
       .filter(Boolean)
       .map(Number)
   }
 
   protected async killAll(namespace: string): Promise<void> {
-    for (const pid of (await run(['ip', 'netns', 'pids', namespace], { timeoutMs: 5_000 })).stdout
+    for (const pid of (await run(['ip', 'netns', 'pids', namespace], { timeoutMs: 30_000 })).stdout
       .split('\n')
       .filter(Boolean))
       signal(Number(pid), 'SIGKILL')
@@ -178,7 +178,7 @@ export class Ground {
           state === 'up' ? join(this.dir, 'shared') : join(this.dir, 'gone', 'away'),
           join(node.dir, 'shared'),
         ],
-        { timeoutMs: 5_000 },
+        { timeoutMs: 30_000 },
       )
   }
 
@@ -189,7 +189,7 @@ export class Ground {
   }
 
   async signalBmc(node: LabNode, name: NodeJS.Signals): Promise<void> {
-    for (const pid of (await run(['ip', 'netns', 'pids', `${this.prefix}-hub`], { timeoutMs: 5_000 })).stdout
+    for (const pid of (await run(['ip', 'netns', 'pids', `${this.prefix}-hub`], { timeoutMs: 30_000 })).stdout
       .split('\n')
       .filter(Boolean))
       if (

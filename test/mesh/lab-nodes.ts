@@ -18,7 +18,7 @@ export class LabNodes extends Ground {
 
   protected async makeNode(node: LabNode): Promise<void> {
     await mkdir(node.dir)
-    await runOk(['ip', 'netns', 'add', node.namespace], { timeoutMs: 5_000 })
+    await runOk(['ip', 'netns', 'add', node.namespace], { timeoutMs: 30_000 })
     await this.exec(node, ['ip', 'link', 'set', 'lo', 'up'])
     for (const plane of [...PLANES, ...(node.role === 'arbiter' ? (['bmc'] as const) : [])]) {
       const link = LINK[plane]
@@ -62,7 +62,7 @@ export class LabNodes extends Ground {
     )
     await makeChassis(node, { bmcAddress: `${NET.bmc}.${node.number}`, ports, shared: join(this.dir, 'shared') })
     if (this.options.watchdogSeconds) {
-      await runOk(['mkfifo', join(node.dir, 'watchdog')], { timeoutMs: 5_000 })
+      await runOk(['mkfifo', join(node.dir, 'watchdog')], { timeoutMs: 30_000 })
       launch(
         this.inside('hub', [
           'setsid',
@@ -92,7 +92,7 @@ export class LabNodes extends Ground {
     )
     const address = `${NET.bmc}.${node.number}`
     const ask = this.inside('hub', ipmitoolArgv({ address, retries: 2 }, ['power', 'status']))
-    await until(async () => (await run(ask, { timeoutMs: 8_000, env: { IPMI_PASSWORD: 'secret' } })).code === 0, {
+    await until(async () => (await run(ask, { timeoutMs: 30_000, env: { IPMI_PASSWORD: 'secret' } })).code === 0, {
       what: `the BMC of ${node.name}`,
       timeoutMs: 20_000,
       everyMs: 200,

@@ -27,12 +27,12 @@ export class MeshLab extends LabNodes {
   async down(): Promise<void> {
     const namespaces = [`${this.prefix}-hub`, ...this.nodes.map(({ namespace }) => namespace)]
     for (let round = 0; round < 3; round += 1) for (const namespace of namespaces) await this.killAll(namespace)
-    for (const namespace of namespaces) await run(['ip', 'netns', 'delete', namespace], { timeoutMs: 5_000 })
+    for (const namespace of namespaces) await run(['ip', 'netns', 'delete', namespace], { timeoutMs: 30_000 })
     await rm(this.dir, { recursive: true, force: true })
   }
 
   private async make(): Promise<void> {
-    await runOk(['ip', 'netns', 'add', `${this.prefix}-hub`], { timeoutMs: 5_000 })
+    await runOk(['ip', 'netns', 'add', `${this.prefix}-hub`], { timeoutMs: 30_000 })
     for (const link of Object.values(LINK)) {
       await this.exec('hub', ['ip', 'link', 'add', `br${link}`, 'type', 'bridge', 'forward_delay', '0'])
       await this.exec('hub', ['ip', 'link', 'set', 'dev', `br${link}`, 'up'])
@@ -124,7 +124,7 @@ export class MeshLab extends LabNodes {
     const url = `http://${this.address(arbiter, 'management')}:7461${path}`
     const data = body === undefined ? [] : ['-H', 'content-type: application/json', '-d', JSON.stringify(body)]
     const curl = ['curl', '-s', '-m', '4', '-u', 'op:secret', '-w', '\n%{http_code}', '-X', method, ...data, url]
-    const { code, stdout } = await run(this.inside('hub', curl), { timeoutMs: 8_000 })
+    const { code, stdout } = await run(this.inside('hub', curl), { timeoutMs: 30_000 })
     if (code !== 0) return undefined
     const at = stdout.lastIndexOf('\n')
     return { status: stdout.slice(at + 1), text: stdout.slice(0, at) }
@@ -153,7 +153,7 @@ export class MeshLab extends LabNodes {
     const asked = await Promise.all(
       this.arbiters.map(async (arbiter) => {
         const url = `http://${this.address(arbiter, 'management')}:7461/readyz`
-        const { code, stdout } = await run(this.inside('hub', ['curl', '-s', '-m', '2', url]), { timeoutMs: 8_000 })
+        const { code, stdout } = await run(this.inside('hub', ['curl', '-s', '-m', '2', url]), { timeoutMs: 30_000 })
         return code === 0 ? ([[arbiter.name, JSON.parse(stdout)]] as const) : []
       }),
     )

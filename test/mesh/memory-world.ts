@@ -121,7 +121,7 @@ export class MemoryMesh {
   heard(host: string): Promise<unknown> {
     return until(() => this.core.known(monotonicClock.now()).view.evidence.bootOf(host), {
       what: `a heartbeat of ${host}`,
-      timeoutMs: 10_000,
+      timeoutMs: 30_000,
       everyMs: 20,
     })
   }

@@ -177,7 +177,7 @@ describe('a prober', () => {
         arbiter.setMembers(members)
         await until(() => seen.length > 2 && seen.at(-1) === 0, {
           what: 'heartbeats with answered probes',
-          timeoutMs: 10_000,
+          timeoutMs: 30_000,
         })
         const before = seen.length
         const end = performance.now() + 3_000

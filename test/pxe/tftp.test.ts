@@ -38,7 +38,7 @@ describe('the server, asked by real clients', () => {
   test('tftp-hpa gets the file, byte for byte', async () => {
     await tftpHpa('loader.efi')
     expect((await readFile(join(dir, 'hpa'))).equals(file)).toBe(true)
-    await until(() => events.some((event) => event.kind === 'sent'), { what: 'the event', timeoutMs: 2000 })
+    await until(() => events.some((event) => event.kind === 'sent'), { what: 'the event', timeoutMs: 30_000 })
   })
   test('who asks for the size and breaks off was sent nothing', async () => {
     events.length = 0

@@ -122,12 +122,12 @@ test('metrics: as many sensors of a server as the limit lets through, and none o
   }
   const found = await until(async () => ((await lines()).length > 0 ? lines() : undefined), {
     what: 'readings',
-    timeoutMs: 15_000,
+    timeoutMs: 30_000,
   })
   expect(found).toHaveLength(3)
   expect(found[0]).toMatch(/kind="temperature",sensor="CPU1",unit="Cel"} 41$/)
   await service.stop()
-  await until(async () => (await lines()).length === 0, { what: 'no readings', timeoutMs: 15_000 })
+  await until(async () => (await lines()).length === 0, { what: 'no readings', timeoutMs: 30_000 })
 })
 
 test('lamps of system, chassis and disk are listed, read and switched in both forms; what a BMC ignores is unproven', async () => {

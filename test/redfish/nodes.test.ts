@@ -71,7 +71,7 @@ test('the key of the BMC is shown, kept over a restart, and a changed one is a f
   await enrolled()
   const pin = await until(async () => (await node()).driver_internal_info.rackward.bmc_tls_pin as string | undefined, {
     what: 'the key in the record',
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
   })
   expect(pin).toMatch(/^[A-Za-z0-9+/]{43}=$/)
   const events = (await api('GET', '/rackward/v1/events?kinds=bmc-key')).body.events as { detail: object }[]

@@ -265,7 +265,7 @@ test('an inventory of 255 cards: none of a clean, a few of an inspection, none f
   await provision(box, 'inspect')
   await until(() => ['inspect wait'].includes(stored(box.uuid).provisionState), {
     what: 'the inspection',
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
     everyMs: 20,
   })
   const order = await cleaner.order('')

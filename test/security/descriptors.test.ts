@@ -34,7 +34,7 @@ async function eat(): Promise<void> {
 }
 /** The soft limit of the running process. */
 const limit = (count: number) =>
-  runOk(['prlimit', '--pid', String(victim.pid), `--nofile=${count}:`], { timeoutMs: 5_000 })
+  runOk(['prlimit', '--pid', String(victim.pid), `--nofile=${count}:`], { timeoutMs: 30_000 })
 
 test('a poll without descriptors is a fault in the log; the node is not blamed, and is read again afterwards', async () => {
   const driver_info = { ipmi_address: '127.99.97.96', ipmi_username: 'u', ipmi_password: 'p' }
@@ -42,7 +42,7 @@ test('a poll without descriptors is a fault in the log; the node is not blamed, 
   await victim.call('PUT', `/v1/nodes/${body.uuid}/states/provision`, { target: 'manage' })
   await until(async () => (await victim.call('GET', '/v1/nodes/n1')).body.provision_state === 'manageable', {
     what: 'manageable',
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
   })
   // From now on its BMC is one that is asked over the network.
   const changed = await victim.call('PATCH', '/v1/nodes/n1?reset_interfaces=true', [

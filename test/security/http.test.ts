@@ -46,7 +46,7 @@ test('a bomb of 16 KB is refused unread, by name and without; /healthz goes on',
   expect(await shoot(victim.base, '/v1/nodes', { method: 'POST', headers: login, body: BOMB })).toBe(413)
   expect(await reached(victim, 'api.bodyBytes', 'root')).toBe(1)
   const times = await watch.stop()
-  expect(times.at(-1)).toBeLessThan(3_000)
+  expect(times.at(-1)).toBeLessThan(MAX_SILENCE_MS)
 })
 
 test('bodies that never end hold no memory', async () => {
@@ -60,7 +60,7 @@ test('bodies that never end hold no memory', async () => {
   )
   await until(() => held.filter(({ heard }) => heard().startsWith('HTTP/1.1 404')).length === held.length, {
     what: 'every one to be refused',
-    timeoutMs: 15_000,
+    timeoutMs: 30_000,
   })
   await fence(victim, 'root')
   expect((await heldBytes(victim)) - before).toBeLessThan(20 * MIB)

@@ -132,7 +132,7 @@ async function boot(mac: string, ip: string): Promise<{ ip: string; loaderBytes:
   tftp.close()
 
   const path = `/boot/${mac.replaceAll(':', '-')}/script.ipxe`
-  const script = await until(() => get(path, ip).catch(() => undefined), { what: 'the script', timeoutMs: 15_000 })
+  const script = await until(() => get(path, ip).catch(() => undefined), { what: 'the script', timeoutMs: 30_000 })
   return { ip: acked, loaderBytes, script: script.status }
 }
 

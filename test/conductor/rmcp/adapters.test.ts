@@ -85,7 +85,7 @@ describe.each(adapters)('%s with ipmi_sim', (adapter) => {
     const options = { priority: 'operator', timeoutMs: 2_500 } as const
     const target = { key: 'stuck', bmc: bmc() }
     expect(await code(new BmcQueue(systemClock).prove(target, 'on', options))).toMatch(/bmc\.(unproven|timeout)/)
-    await run(['rm', join(sim.dir, 'stuck')], { timeoutMs: 5_000 })
+    await run(['rm', join(sim.dir, 'stuck')], { timeoutMs: 30_000 })
   })
 })
 
