@@ -16,7 +16,8 @@ export interface Doubting {
 
 export async function openDoubt(context: Context, { store, events }: Storage): Promise<Doubting> {
   const { config, clock, random, log } = context
-  const firstSeq = store.owner ? undefined : await store.journal.lastSeq()
+  // Another one may have had a database server's lease before, and may tell rooms of what it reads there.
+  const firstSeq = config.store === 'sqlite' ? await store.journal.lastSeq() : undefined
   const doubt = new DoubtKeeper({
     objects: store.objects,
     owner: store.owner,

@@ -10,6 +10,7 @@ import { BootRoom } from '../../conductor/boot/rooms/room.ts'
 import { systemClock, until } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import { systemRandom } from '../../kit/random.ts'
+import { LOADERS } from '../../pxe/firmware.ts'
 import { Postgres } from '../conductor/postgres.ts'
 import { RmcpBmc } from '../fake/rmcp-bmc.ts'
 import { freePort } from '../kit/free-port.ts'
@@ -33,7 +34,7 @@ beforeAll(async () => {
   server = await Postgres.start({ max_connections: '100' })
   cluster = await Cluster.make(server)
   dir = await mkdtemp(join(tmpdir(), 'rackward-restored-'))
-  for (const name of ['kernel', 'initrd']) await writeFile(join(dir, name), name)
+  for (const name of ['kernel', 'initrd', ...LOADERS]) await writeFile(join(dir, name), name)
   bmcs = await Promise.all(Array.from({ length: NODES }, () => RmcpBmc.start()))
 }, 60_000)
 afterAll(async () => {
@@ -45,7 +46,8 @@ afterAll(async () => {
 }, 60_000)
 
 async function start(hostname: string): Promise<Victim> {
-  const address = '127.0.0.1'
+  // Each has a port 69, and so may tests that run beside this one.
+  const address = `127.${20 + (process.pid % 200)}.9.${urls.length + 1}`
   const port = await freePort(address)
   urls.push(new URL(`https://${address}:${port}`))
   const segments = [{ name: 'rack1', cidr: '10.9.0.0/24', first: '10.9.0.100', last: '10.9.0.200' }]
@@ -111,7 +113,7 @@ test('both act on nothing after a restore, and both go on once it is accepted at
   )
   await until(() => made.holds().length === NODES, { ...WAIT, what: 'the orders' })
 
-  const dump = join(dir, 'dump')
+  const dump = join(server.dir, 'dump')
   await server.tool('pg_dump', ['--format=custom', `--file=${dump}`, server.urlOf(cluster.database)])
   const lost = uuids.slice(0, 3)
   await verb(b, lost[0] as string, 'manage')
