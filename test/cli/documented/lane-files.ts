@@ -26,9 +26,7 @@ export const channels: readonly Run[] = [
   {
     command: 'rackward image status --behind',
     // What was deployed by the channel is behind when the channel is at another image.
-    before: `rackward node enroll follows --driver fake-hardware > follows.txt
-      for verb in manage provide; do rackward node $verb follows --wait 60 >> follows.txt; done
-      rackward node deploy follows --image web@stable --wait 60 >> follows.txt
+    before: `rackward node deploy follows --image web@stable --wait 60 > follows.txt
       printf more | dd of=disk.raw bs=1 seek=4096 conv=notrunc status=none
       rackward image import disk.raw --store $CONDUCTOR_IMAGES --name web-new > imported.txt
       rackward image release web 2026.12 --image web-new --channel candidate > released.txt

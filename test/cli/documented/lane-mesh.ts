@@ -20,24 +20,24 @@ export const mesh: readonly Run[] = [
   { command: 'rackward incident list', prints: /h3/ },
   {
     command: 'rackward incident show ID',
-    before: 'ID=$(rackward incident list -o json | grep -om1 "h3[.][0-9.]*")',
+    before: 'ID=$(GET /rackward/v1/incidents | grep -om1 "h3[.][0-9.]*" | head -n 1)',
     put: { ID: '$ID' },
     prints: /h3/,
   },
   {
     command: 'rackward incident retry',
-    before: `ID=$(rackward incident list -o json | grep -om1 "h3[.][0-9.]*")
-      until rackward incident show $ID | grep -q evacuated; do :; done`,
+    before: `ID=$(GET /rackward/v1/incidents | grep -om1 "h3[.][0-9.]*" | head -n 1)
+      until GET /rackward/v1/incidents/$ID | grep -q evacuated; do sleep 0.1; done`,
     put: { retry: 'retry $ID' },
   },
   {
     command: 'rackward incident attest ID --confirm HOST',
-    before: 'ID=$(rackward incident list -o json | grep -om1 "h3[.][0-9.]*")',
+    before: 'ID=$(GET /rackward/v1/incidents | grep -om1 "h3[.][0-9.]*" | head -n 1)',
     put: { ID: '$ID', HOST: 'h3' },
   },
   {
     command: 'rackward incident attest | retry | close ID',
-    before: 'ID=$(rackward incident list -o json | grep -om1 "h3[.][0-9.]*")',
+    before: 'ID=$(GET /rackward/v1/incidents | grep -om1 "h3[.][0-9.]*" | head -n 1)',
     put: { 'attest | retry | close ID': 'close $ID --confirm h3' },
   },
 ]

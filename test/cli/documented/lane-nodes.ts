@@ -52,10 +52,8 @@ export const nodes: readonly Run[] = [
   },
   {
     command: 'rackward node abort',
-    before: `rackward node enroll held --driver fake-hardware > held.txt; rackward node manage held --wait 60 >> held.txt
-      HOLD='[{interface: deploy, step: hold}]'
-      rackward node clean held --steps "$HOLD" > held.txt
-      until rackward node list | grep -q "held .*clean hold"; do :; done`,
+    before: `rackward node clean held --steps '[{interface: deploy, step: hold}]' > held.txt
+      until GET /v1/nodes/held | grep -q '"clean hold"'; do sleep 0.1; done`,
     put: { abort: 'abort held --wait 60' },
     prints: /clean failed/,
   },

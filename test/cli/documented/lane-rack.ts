@@ -12,7 +12,7 @@ export const rack: readonly Run[] = [
   { command: 'rackward rack rollouts', prints: /done/ },
   {
     command: 'rackward rack status ID',
-    before: 'ID=$(rackward rack rollouts -o json | grep -om1 "[0-9a-f-]\\{36\\}")',
+    before: 'ID=$(GET /rackward/v1/rollouts | grep -o "[0-9a-f-]\\{36\\}" | head -n 1)',
     put: { ID: '$ID' },
     prints: /r1-u01/,
   },

@@ -50,7 +50,10 @@ beforeAll(async () => {
   await until(leads, { what: 'the mesh to have a leader', timeoutMs: 60_000, everyMs: 50 })
   await makeNode('u07', { driver: 'redfish', driver_info: bmc.driverInfo(), inspect_interface: 'redfish' }, ['manage'])
   await makeNode('web-1', { driver: 'fake-hardware', resource_class: 'compute' }, ['manage', 'provide', 'active'])
-  await makeNode('spare-1', { driver: 'fake-hardware' }, [])
+  const fake = { driver: 'fake-hardware' }
+  await makeNode('spare-1', fake, [])
+  await makeNode('held', fake, ['manage'])
+  await makeNode('follows', fake, ['manage', 'provide'])
 }, 120_000)
 afterAll(async () => {
   await bench?.stop()
