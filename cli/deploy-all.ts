@@ -2,12 +2,12 @@
  *  first, stopped by failures; the conductor lets as many begin at once as it bears. And `rackward node queue`,
  *  which shows those that wait. */
 import type { AdmissionView } from '../conductor/api/admission-schemas.ts'
-import type { ImageStatus } from '../conductor/api/image-series-schemas.ts'
 import type { RackNode, RackPage } from '../conductor/api/rack-schemas.ts'
 import { planHash, type Plan, type PlanItem, type Stage } from '../conductor/rollouts/plan.ts'
 import { spanText } from '../kit/text.ts'
 import { CliError } from './error.ts'
 import { bodyOf, connect, enc, imagePatch, type Common, type VerbOptions } from './nodes.ts'
+import { statusOf } from './image-series.ts'
 import { begin } from './rack/apply.ts'
 import type { Api } from './server.ts'
 import { formatOf, print, show, tableOf } from './show.ts'
@@ -58,8 +58,7 @@ const isWanted = (
   (name === undefined || fields.resource_class === name)
 
 async function nodesBehind(api: Api): Promise<ReadonlySet<string>> {
-  const { nodes } = (await api.ask('GET', '/rackward/v1/image-status?behind=true')) as ImageStatus
-  return new Set(nodes.map(({ uuid }) => uuid))
+  return new Set((await statusOf(api, true)).map(({ uuid }) => uuid))
 }
 
 async function rackNodes(api: Api): Promise<RackNode[]> {

@@ -7,11 +7,11 @@ import type { ImageIndex } from '../images/index.ts'
 import { debianOrder, PLAIN, type DebianRecipe } from '../images/recipes/catalogue.ts'
 import { buildDebian, debianKey, type Extras } from '../images/recipes/debian.ts'
 import { inScratch } from '../images/recipes/scratch.ts'
-import { signStatement, statementOf } from '../images/signature.ts'
 import { ImageStore } from '../images/store.ts'
 import { architectureOf, type Architecture } from '../kit/architecture.ts'
 import { Fault } from '../kit/fault.ts'
 import { bytesText } from '../kit/text.ts'
+import { signImage } from './image-sign.ts'
 import { asOwned } from './store-owner.ts'
 
 interface BuildOptions {
@@ -93,7 +93,7 @@ export async function debianFor(
   // The name of the recipe and not the given one: by this form, garbage collection knows what a program named.
   const base = `debian-${recipe.suite === 'bookworm' ? '12' : '13'}${extras ? '-mesh' : ''}${architecture === 'x86_64' ? '' : '-arm64'}`
   const keyed = `${base}-${debianKey(architecture, extras, { recipe, epochSeconds })}`
-  const known = opts.force ? undefined : await store.find(keyed).catch(() => undefined)
+  const known = opts.force ? undefined : await wholeBuild(store, keyed)
   const image = known ?? (await made())
   if (opts.signKey !== undefined)
     await asOwned(store, () => signImage(store, image, { recipe: base, key: opts.signKey ?? '' }))
@@ -113,7 +113,13 @@ export async function debianFor(
       })
       say('cutting the image into pieces')
       return asOwned(store, async () => {
-        const image = await importImage(store, { source: disk, name: keyed, format: 'raw', traits: built.traits })
+        const image = await importImage(store, {
+          source: disk,
+          origin: null,
+          name: keyed,
+          format: 'raw',
+          traits: built.traits,
+        })
         await store.setBeside(image.id, 'sbom.cdx.json', built.sbom)
         return image
       })
@@ -121,14 +127,14 @@ export async function debianFor(
   }
 }
 
+/** A build that ended before its bill of materials was kept is made again. */
+async function wholeBuild(store: ImageStore, name: string): Promise<ImageIndex | undefined> {
+  const known = await store.find(name).catch(() => undefined)
+  return known && (await store.beside(known.id, 'sbom.cdx.json')) !== undefined ? known : undefined
+}
+
 /** Other names of an image stay; other images lose these. */
 async function nameImage(store: ImageStore, { id }: ImageIndex, names: readonly string[]): Promise<ImageIndex> {
   const { names: known } = await store.find(id)
   return store.rename(id, [...new Set([...names, ...known])])
-}
-
-async function signImage(store: ImageStore, image: ImageIndex, by: { recipe: string; key: string }): Promise<void> {
-  const sbom = await store.beside(image.id, 'sbom.cdx.json')
-  const signed = signStatement(statementOf(image, { recipe: by.recipe, sbom }), by.key)
-  await store.setBeside(image.id, 'signature.json', `${JSON.stringify(signed)}\n`)
 }

@@ -1,5 +1,5 @@
 /** `rackward image release|promote|rollback|withdraw|channels|status`: versions and channels of images. */
-import type { ImageStatus, SeriesList, SeriesView } from '../conductor/api/image-series-schemas.ts'
+import type { ImageOfNode, ImageStatus, SeriesList, SeriesView } from '../conductor/api/image-series-schemas.ts'
 import { CliError } from './error.ts'
 import { connect, enc, type Common } from './nodes.ts'
 import type { Api } from './server.ts'
@@ -78,14 +78,38 @@ function textOf({ name, versions, channels: all }: SeriesView): string {
 
 export async function status(options: Common & { behind?: boolean }): Promise<void> {
   const api = await connect(options)
-  const found = (await api.ask(
-    'GET',
-    `/rackward/v1/image-status${options.behind ? '?behind=true' : ''}`,
-  )) as ImageStatus
-  await show(found, formatOf(options.output), () => statusText(found))
+  const nodes = await statusOf(api, options.behind ?? false)
+  await show({ nodes }, formatOf(options.output), () => statusText(nodes))
 }
 
-function statusText({ nodes }: ImageStatus): string {
+/** Every page. */
+export async function statusOf(api: Api, behind: boolean): Promise<ImageStatus['nodes']> {
+  const nodes: ImageStatus['nodes'] = []
+  for (let marker: string | null = ''; marker !== null;) {
+    const query: string = marker === '' ? '' : `&marker=${enc(marker)}`
+    const page = (await api.ask('GET', `/rackward/v1/image-status?limit=1000&behind=${behind}${query}`)) as ImageStatus
+    nodes.push(...page.nodes)
+    marker = page.next
+  }
+  return nodes
+}
+
+/** Of one node, in a line; undefined: nothing is known, or the conductor is an older one. */
+export async function imageLine(api: Api, ident: string): Promise<string | undefined> {
+  const path = `/rackward/v1/nodes/${enc(ident)}/image`
+  const { image } = ((await api.ask('GET', path).catch(() => undefined)) ?? { image: null }) as ImageOfNode
+  if (image === null) return undefined
+  const what = image.series === null || image.version === null ? image.source : `${image.series}:${image.version}`
+  const standing = standingText(image)
+  const channel =
+    image.channel === null ? '' : `, ${standing === 'current' ? 'as' : standing + ' of'} channel ${image.channel}`
+  return `${what} (${image.image.slice(0, 16)})${channel}`
+}
+
+const standingText = ({ behind, wanted }: Pick<ImageStatus['nodes'][number], 'behind' | 'wanted'>): string =>
+  behind === null ? '' : behind ? `behind ${wanted}` : 'current'
+
+function statusText(nodes: ImageStatus['nodes']): string {
   if (nodes.length === 0) return 'no node'
   const rows = nodes.map((node) => [
     node.name ?? node.uuid,
@@ -93,7 +117,7 @@ function statusText({ nodes }: ImageStatus): string {
     node.source,
     node.version ?? '',
     node.image.slice(0, 16),
-    node.behind === null ? '' : node.behind ? `behind ${node.wanted}` : 'current',
+    standingText(node),
   ])
   return tableOf(['node', 'state', 'deployed from', 'version', 'image', 'channel'], rows)
 }

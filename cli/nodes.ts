@@ -87,8 +87,16 @@ const SHOWN = [
 ]
 
 export async function showNode(ident: string, options: Common): Promise<void> {
-  const node = (await (await connect(options)).ask('GET', `/v1/nodes/${enc(ident)}`)) as NodeView
-  await show(node, formatOf(options.output), () => pairs(SHOWN.map((name) => [name, node[name]])))
+  const api = await connect(options)
+  const node = (await api.ask('GET', `/v1/nodes/${enc(ident)}`)) as NodeView
+  const { imageLine } = await import('./image-series.ts')
+  const image = await imageLine(api, node.uuid)
+  await show(node, formatOf(options.output), () =>
+    pairs([
+      ...SHOWN.map((name) => [name, node[name]] as const),
+      ...(image === undefined ? [] : [['image', image] as const]),
+    ]),
+  )
 }
 
 export interface VerbOptions extends Common {

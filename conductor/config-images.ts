@@ -1,5 +1,6 @@
 /** The configuration key `images`: the image store, where images may come from, and the account at Glance. */
 import * as z from 'zod'
+import { publicKeyId } from '../images/signature.ts'
 import { File, Url } from './config-values.ts'
 
 const InCatalogue = {
@@ -102,6 +103,17 @@ const S3 = z.strictObject({
   caFile: File.optional().describe('CA certificates (PEM) for the storage.'),
 })
 
+const TrustedKey = z
+  .string()
+  .max(4_096)
+  .superRefine((text, context) => {
+    try {
+      publicKeyId(text)
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : String(error) })
+    }
+  })
+
 export const Images = z.strictObject({
   gc: Gc.prefault({}).describe('Removal of images that nobody needs.'),
   scrubHours: hours(
@@ -110,6 +122,13 @@ export const Images = z.strictObject({
   ),
   swarm: Swarm.prefault({}).describe('Nodes that write the same image serve its pieces to each other.'),
   store: File.describe('Directory of the image store.'),
+  trustedKeys: z
+    .array(TrustedKey)
+    .max(100)
+    .default([])
+    .describe(
+      'Ed25519 public keys in PEM. Where there are any, only images that one of them signed become versions and are deployed to disks; images of URLs and registries are not fetched.',
+    ),
   allowedFilePaths: z
     .array(z.string().startsWith('/'))
     .default(['/var/lib/rackward/sources'])

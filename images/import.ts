@@ -33,8 +33,8 @@ export interface ImportRequest {
   readonly ca?: string | undefined
   /** The id that the image must have: it replaces a damaged copy. */
   readonly sameAs?: string | undefined
-  /** What is kept as the place that it came from; absent: `source`. */
-  readonly origin?: string | undefined
+  /** What is kept as the place that it came from; absent: `source`; null: `source` does not last. */
+  readonly origin?: string | null | undefined
 }
 
 const FULL = /^(ENOSPC|EDQUOT)$/
@@ -80,7 +80,8 @@ export async function importImage(
       for (const file of ['source', 'unwrapped', 'copy', 'raw']) await rm(join(scratch, file), { force: true })
       if (request.sameAs !== undefined && cut.id !== request.sameAs)
         throw new Fault('image.source', `${request.name}: the source holds another image now than the one in the store`)
-      const origin = originOf({ ...request, source: request.origin ?? request.source })
+      const { origin: lasting = request.source } = request
+      const origin = lasting === null ? undefined : originOf({ ...request, source: lasting })
       if (origin) await writeWhole(join(scratch, ORIGIN), JSON.stringify(origin))
       return await store.add(scratch, {
         ...cut,

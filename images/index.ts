@@ -65,7 +65,11 @@ export type BootFile = z.infer<typeof BootFile>
 export type BootKernel = z.infer<typeof BootKernel>
 export type Piece = z.infer<typeof Piece>
 export type ImageIndex = z.infer<typeof ImageIndex>
-export type ImageTraits = Pick<ImageIndex, 'osType' | 'architecture' | 'efiLoader' | 'grow'>
+/** What can be told of an image beside its bytes; an import finds the last two, where nobody says them. */
+export type ImageTraits = Pick<
+  ImageIndex,
+  'osType' | 'architecture' | 'efiLoader' | 'grow' | 'signedLoader' | 'bootKernel'
+>
 
 /** Everything that an import records of an image. What is kept by what made it is made anew where this has grown. */
 export const IMAGE_FIELDS: readonly string[] = [ImageIndex, Piece, BootKernel, BootFile].flatMap(({ shape }) =>

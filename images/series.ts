@@ -121,6 +121,31 @@ export function withdrawn(series: Series, version: string): Series {
   return { versions: series.versions.filter((one) => one.version !== version), channels: Object.fromEntries(channels) }
 }
 
+export interface SeriesChange {
+  readonly what: 'released' | 'withdrawn' | 'promoted' | 'rolled back'
+  readonly version: string
+  readonly image: string | null
+  readonly channel?: string
+  /** The version that the channel was at; null: there was no such channel. */
+  readonly from?: string | null
+}
+
+/** What became of a series, for the event that tells it; undefined: nothing. */
+export function changeOf(before: Series, after: Series): SeriesChange | undefined {
+  const made = after.versions.find(({ version }) => !versionOf(before, version))
+  if (made) return { what: 'released', version: made.version, image: made.image }
+  const gone = before.versions.find(({ version }) => !versionOf(after, version))
+  if (gone) return { what: 'withdrawn', version: gone.version, image: gone.image }
+  for (const [channel, now] of Object.entries(after.channels)) {
+    const was = own(before.channels, channel)
+    if (was?.version === now.version) continue
+    const what = was && now.before.length < was.before.length ? 'rolled back' : 'promoted'
+    const { version } = now
+    return { what, version, image: versionOf(after, version)?.image ?? null, channel, from: was?.version ?? null }
+  }
+  return undefined
+}
+
 /** Throws `image.missing` for a version or a channel that is not there. */
 export function resolved(series: Series, reference: SeriesReference): Version {
   const version = 'version' in reference ? reference.version : own(series.channels, reference.channel)?.version

@@ -13,8 +13,10 @@ export const Statement = z.strictObject({
   id: Hex,
   sizeBytes: z.int().check(z.positive()),
   pieceBytes: z.int().check(z.positive()),
-  /** SHA-256 of the SHA-256s of all pieces, in their order. */
+  /** SHA-256 of the SHA-256s of all pieces, in their order, each with a byte that tells whether it is all zeros. */
   pieces: Hex,
+  /** SHA-256 of what the index says of how the image is started and grown. */
+  boot: Hex,
   /** Of the recipe that made it. */
   recipe: z.string().check(z.maxLength(200)),
   /** SHA-256 of its bill of materials. */
@@ -31,24 +33,42 @@ export const Signed = z.strictObject({
 })
 export type Signed = z.infer<typeof Signed>
 
+/** Of an index: what the signature covers. */
+export type SignedFields = Pick<ImageIndex, 'id' | 'sizeBytes' | 'pieceBytes' | 'pieces' | (typeof BOOT_FIELDS)[number]>
+const BOOT_FIELDS = ['osType', 'architecture', 'efiLoader', 'signedLoader', 'bootKernel', 'grow'] as const
+
 const sha256 = (data: string | Buffer) => createHash('sha256').update(data).digest('hex')
 
 export function statementOf(
-  image: Pick<ImageIndex, 'id' | 'sizeBytes' | 'pieceBytes' | 'pieces'>,
+  image: SignedFields,
   { recipe, sbom }: { recipe: string; sbom: string | undefined },
 ): Statement {
   const { id, sizeBytes, pieceBytes } = image
-  const pieces = sha256(Buffer.concat(image.pieces.map((piece) => Buffer.from(piece.sha256, 'hex'))))
+  const bytes = image.pieces.flatMap((piece) => [Buffer.from(piece.sha256, 'hex'), Buffer.of(piece.zero ? 1 : 0)])
+  const boot = JSON.stringify(BOOT_FIELDS.map((field) => sorted(image[field])))
   return {
     kind: 'rackward image 1',
     id,
     sizeBytes,
     pieceBytes,
-    pieces,
+    pieces: sha256(Buffer.concat(bytes)),
+    boot: sha256(boot),
     recipe,
     sbom: sbom === undefined ? null : sha256(sbom),
   }
 }
+
+/** The order of keys in a file means nothing. */
+const sorted = (value: unknown): unknown =>
+  Array.isArray(value)
+    ? value.map(sorted)
+    : value !== null && typeof value === 'object'
+      ? Object.fromEntries(
+          Object.entries(value)
+            .toSorted(([a], [b]) => (a < b ? -1 : 1))
+            .map(([key, inner]) => [key, sorted(inner)]),
+        )
+      : (value ?? null)
 
 const keyId = (key: KeyObject): string => sha256(key.export({ type: 'spki', format: 'der' }))
 
@@ -63,6 +83,13 @@ function ed25519(make: () => KeyObject, what: string): KeyObject {
   throw new Fault('input.invalid', `${what} is no Ed25519 key (openssl genpkey -algorithm ed25519)`)
 }
 
+/** The id of a public key in PEM. Throws `input.invalid` for anything else. */
+export function publicKeyId(publicPem: string): string {
+  if (/PRIVATE KEY/.test(publicPem))
+    throw new Fault('input.invalid', 'the key is a private one (openssl pkey -pubout makes its public key)')
+  return keyId(ed25519(() => createPublicKey(publicPem), 'the public key'))
+}
+
 export function signStatement(statement: Statement, privatePem: string): Signed {
   const key = ed25519(() => createPrivateKey(privatePem), '--sign-key')
   const text = JSON.stringify(statement)
@@ -73,9 +100,18 @@ export function signStatement(statement: Statement, privatePem: string): Signed 
   }
 }
 
+/** The id of the key that something says it is signed with; undefined: it says none. */
+export const keyOf = (signed: unknown): string | undefined => Signed.safeParse(signed).data?.key
+
+/** The recipe that a signature names; undefined: it names none that can be read. */
+export function recipeOf(signature: string | undefined): string | undefined {
+  const signed = Signed.safeParse(jsonOf(signature ?? '')).data
+  return signed && Statement.safeParse(jsonOf(signed.statement)).data?.recipe
+}
+
 /** Why an image is not what a holder of one of these keys signed; undefined: it is. */
 export function signatureFlaw(
-  image: Pick<ImageIndex, 'id' | 'sizeBytes' | 'pieceBytes' | 'pieces'>,
+  image: SignedFields,
   { signed, sbom, publicPems }: { signed: unknown; sbom: string | undefined; publicPems: readonly string[] },
 ): string | undefined {
   const parsed = Signed.safeParse(signed)

@@ -1,6 +1,7 @@
 /** Requests to the conductor. An answer that is an error becomes an `ApiError` with the text of the conductor. */
 import type { Acts, Board, ImageList, Me, Phases } from '../conductor/api/board-schemas.ts'
 import type { AdmissionView } from '../conductor/api/admission-schemas.ts'
+import type { ImageOfNode } from '../conductor/api/image-series-schemas.ts'
 import type { TpmView } from '../conductor/api/tpm-schemas.ts'
 import { after } from './browser.ts'
 import type { MeshNews } from './mesh-api.ts'
@@ -50,6 +51,9 @@ interface SeenPort {
   } | null
   readonly loader: { readonly file: string; readonly worked: boolean; readonly silent: readonly string[] } | null
 }
+
+/** What a node was deployed with. */
+export type GivenImage = NonNullable<ImageOfNode['image']>
 
 /** What `rackward node explain` says. */
 export interface Account {

@@ -35,6 +35,7 @@ export const KINDS: Readonly<Record<string, Severity>> = {
   'switch-port': 'warning',
   loader: 'warning',
   'unknown-mac': 'warning',
+  'image-series': 'info',
   hook: 'info',
   trouble: 'fault',
 }

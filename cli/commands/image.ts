@@ -70,6 +70,15 @@ export function imageCommands(program: Command): void {
       (await import('../image-gc.ts')).printSbom(name, options),
     )
   image
+    .command('sign')
+    .argument('<name...>', 'names or ids')
+    .requiredOption('--sign-key <file>', 'the Ed25519 key that signs, in PEM')
+    .option('--store <dir>', 'image store')
+    .description('prove every piece of images of the store, and sign them in place of the signatures that they have')
+    .action(async (names: string[], options: { store?: string; signKey: string }) =>
+      (await import('../image-sign.ts')).sign(names, options),
+    )
+  image
     .command('rm')
     .argument('<name...>', 'names or ids')
     .option('--store <dir>', 'image store')

@@ -1,6 +1,7 @@
 /** What the agent of a node is to do now: its order, and the index of the image that the order writes. */
 import { createHash } from 'node:crypto'
 import type { ImageStore } from '../../images/store.ts'
+import type { ImageTrust } from '../image-store/trust.ts'
 import { KeyUpdates } from '../api/agent-keys.ts'
 import type { Order } from '../api/agent-wire.ts'
 import { currentStep, isLocked, orderId, type NodeRecord } from '../node/record.ts'
@@ -10,6 +11,8 @@ import { wantsConfigDrive } from './config-drive.ts'
 
 export interface OrderParts {
   readonly images: ImageStore
+  /** Absent: every image may be deployed. */
+  readonly trust?: Pick<ImageTrust, 'check'> | undefined
   /** `http://10.0.0.1:8080`, where pieces are served. */
   readonly dataBase: string
   /** How long an inspection waits for announcements of switches. */
@@ -102,6 +105,7 @@ export class Orders {
     const known = this.indexes.get(imageId)
     if (known) return known
     const image = await this.parts.images.find(imageId)
+    await this.parts.trust?.check(image)
     const text = JSON.stringify(image)
     const made = { id: image.id, text, sha256: createHash('sha256').update(text).digest('hex') }
     if (this.indexes.size >= MAX_INDEXES) this.indexes.delete(this.indexes.keys().next().value as string)

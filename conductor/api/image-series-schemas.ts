@@ -38,13 +38,12 @@ export type SeriesList = z.infer<typeof SeriesList>
 
 export const StatusQuery = z.strictObject({
   behind: z.enum(['true', 'false']).default('false').describe('only nodes that are behind their channel'),
+  limit: z.coerce.number().int().min(1).max(1_000).default(200).describe('nodes of a page that are looked at'),
+  marker: z.uuid().optional().describe('`next` of the page before'),
 })
 export type StatusQuery = z.infer<typeof StatusQuery>
 
-const NodeImage = z.object({
-  uuid: z.string(),
-  name: z.string().nullable(),
-  provision_state: z.string(),
+const Given = z.object({
   source: z.string().describe('image_source of its last deploy'),
   image: z.string().describe('id of the image that this was then'),
   series: z.string().nullable(),
@@ -53,6 +52,21 @@ const NodeImage = z.object({
   wanted: z.string().nullable().describe('version that the channel is at now'),
   behind: z.boolean().nullable().describe('null: it follows no channel'),
 })
+export type GivenView = z.infer<typeof Given>
+export const ImageOfNode = z.object({
+  image: Given.nullable().describe('null: it has no instance, or was deployed by a conductor that kept no image'),
+})
+export type ImageOfNode = z.infer<typeof ImageOfNode>
+
+const NodeImage = z.object({
+  uuid: z.string(),
+  name: z.string().nullable(),
+  provision_state: z.string(),
+  ...Given.shape,
+})
 export type NodeImage = z.infer<typeof NodeImage>
-export const ImageStatus = z.object({ nodes: z.array(NodeImage) })
+export const ImageStatus = z.object({
+  nodes: z.array(NodeImage),
+  next: z.string().nullable().describe('the marker of the next page'),
+})
 export type ImageStatus = z.infer<typeof ImageStatus>

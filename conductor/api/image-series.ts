@@ -1,10 +1,12 @@
-/** /rackward/v1/image-series: versions and channels of images; /rackward/v1/image-status: what each node runs of
- *  them. */
-import { isoTime, turn, type Clock } from '../../kit/clock.ts'
+/** /rackward/v1/image-series: versions and channels of images; /rackward/v1/image-status and
+ *  /rackward/v1/nodes/{id}/image: what each node, and one, runs of them. */
+import { isoTime, type Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import type { Random } from '../../kit/random.ts'
 import {
+  changeOf,
   checkWord,
+  NO_SERIES,
   promoted,
   released,
   rolledBack,
@@ -14,24 +16,30 @@ import {
 } from '../../images/series.ts'
 import { checkImageName, type ImageStore } from '../../images/store.ts'
 import { changeSeries, everySeries, findSeries, givenTo, standingOf, type KeptSeries } from '../image-store/series.ts'
-import { nodeSlices } from '../store/slices.ts'
+import type { ImageTrust } from '../image-store/trust.ts'
+import type { NodeRecord } from '../node/record.ts'
 import type { Store } from '../store/port.ts'
 import { mustBeWhole, standing } from './access.ts'
 import { checkInput } from './node-input.ts'
+import { nodeOf } from './nodes/routes.ts'
 import {
   ChannelBody,
+  ImageOfNode,
   ImageStatus,
   SeriesList,
   SeriesView,
   StatusQuery,
   VersionBody,
+  type GivenView,
   type NodeImage,
 } from './image-series-schemas.ts'
-import type { ApiRequest, DescribedRoute } from './route.ts'
+import type { ApiRequest, DescribedRoute, RouteParts } from './route.ts'
 
-export interface SeriesRouteParts {
+export interface SeriesRouteParts extends Pick<RouteParts, 'nodes'> {
   readonly store: Store
   readonly images: Pick<ImageStore, 'list' | 'broken' | 'find'>
+  /** Absent: every image may be released. */
+  readonly trust?: Pick<ImageTrust, 'check'> | undefined
   readonly clock: Clock
   readonly random: Random
 }
@@ -78,10 +86,11 @@ export const seriesRoutes = (parts: SeriesRouteParts): DescribedRoute[] => [
       checkWord(version, 'version')
       if (!seriesReference(`${name}:${version}`))
         throw new Fault('input.invalid', `image name ${JSON.stringify(name)}: it is the scheme of a URL`)
-      const { id } = await parts.images.find(image ?? name)
+      const found = await parts.images.find(image ?? name)
+      await parts.trust?.check(found)
       return changed(parts, request, {
         create: true,
-        change: (series, by) => released(series, { version, image: id }, by),
+        change: (series, by) => released(series, { version, image: found.id }, by),
       })
     },
   },
@@ -128,10 +137,22 @@ export const seriesRoutes = (parts: SeriesRouteParts): DescribedRoute[] => [
     query: StatusQuery,
     answer: ImageStatus,
     summary: 'which image and version each node was deployed with, and whether it is behind its channel',
-    handle: async (request, query) => ({ body: { nodes: await statusOf(parts, request, query as StatusQuery) } }),
+    handle: async (request, query) => ({ body: await statusOf(parts, request, query as StatusQuery) }),
+  },
+  {
+    method: 'get',
+    path: '/rackward/v1/nodes/:ident/image',
+    role: 'reader',
+    answer: ImageOfNode,
+    summary: 'which image and version a node was deployed with, and whether it is behind its channel',
+    async handle(request) {
+      const node = await nodeOf(parts, request)
+      return { body: { image: (await imageOf(parts.store, node, await seriesByName(parts.store))) ?? null } }
+    },
   },
 ]
 
+/** What was changed is told in an event, with who did it. */
 async function changed(
   { store, clock, random }: SeriesRouteParts,
   { params, actor }: ApiRequest,
@@ -142,36 +163,52 @@ async function changed(
 ) {
   const nowMs = clock.now()
   const at = { name: params.name ?? '', nowMs, newUuid: () => random.uuid(), create }
-  return {
-    body: viewOf(await changeSeries(store, at, (one) => change(one, { by: actor.user, nowMs }))),
-  }
+  let before: Series = NO_SERIES
+  const after = await changeSeries(store, at, (one) => {
+    before = one
+    return change(one, { by: actor.user, nowMs })
+  })
+  const done = changeOf(before, after)
+  const detail = { name: after.name, ...done, user: actor.user }
+  if (done) await store.journal.add({ atMs: nowMs, nodeUuid: null, kind: 'image-series', detail })
+  return { body: viewOf(after) }
 }
 
 /** Nodes that the user sees, and that have an instance. */
 async function statusOf(
   { store }: SeriesRouteParts,
   { actor }: ApiRequest,
-  { behind }: StatusQuery,
-): Promise<NodeImage[]> {
-  const series = new Map((await everySeries(store)).map((one) => [one.name, one]))
-  const found: NodeImage[] = []
+  { behind, limit, marker }: StatusQuery,
+): Promise<ImageStatus> {
   const project = actor.project === null ? {} : { project: actor.project }
-  for await (const nodes of nodeSlices(store, { includeChildren: true, ...project })) {
-    for (const node of nodes) {
-      if (standing(actor, node) === 'none' || node.instanceInfo.image_source === undefined) continue
-      const given = await givenTo(store, node.uuid)
-      if (!given) continue
-      const { source, image } = given
-      const state = { provision_state: node.provisionState, source, image }
-      const view = { uuid: node.uuid, name: node.name, ...state, ...withoutName(standingOf(given, series)) }
-      if (behind !== 'true' || view.behind === true) found.push(view)
-    }
-    await turn()
+  const nodes = await store.nodes(
+    { includeChildren: true, ...project },
+    { limit, sortKey: 'id', descending: false, ...(marker === undefined ? {} : { marker }) },
+  )
+  const series = await seriesByName(store)
+  const found: NodeImage[] = []
+  for (const node of nodes) {
+    const image = standing(actor, node) === 'none' ? undefined : await imageOf(store, node, series)
+    const { uuid, name, provisionState } = node
+    if (image && (behind !== 'true' || image.behind === true))
+      found.push({ uuid, name, provision_state: provisionState, ...image })
   }
-  return found
+  return { nodes: found, next: nodes.length === limit ? (nodes.at(-1)?.uuid ?? null) : null }
 }
 
-const withoutName = ({ name: series, ...rest }: ReturnType<typeof standingOf>) => ({ series, ...rest })
+const seriesByName = async (store: Store) => new Map((await everySeries(store)).map((one) => [one.name, one]))
+
+/** Undefined: it has no instance, or was deployed by an older conductor. */
+async function imageOf(
+  store: Store,
+  { uuid, instanceInfo }: NodeRecord,
+  series: ReadonlyMap<string, KeptSeries>,
+): Promise<GivenView | undefined> {
+  const given = instanceInfo.image_source === undefined ? undefined : await givenTo(store, uuid)
+  if (!given) return undefined
+  const { name, ...rest } = standingOf(given, series)
+  return { source: given.source, image: given.image, series: name, ...rest }
+}
 
 const viewOf = ({ name, versions, channels }: KeptSeries): SeriesView => ({
   name,

@@ -1,6 +1,7 @@
 /** /rackward/v1/images: the images of the store, which servers they are on, and the removal of those that nobody
  *  needs. */
 import * as z from 'zod'
+import { everyGiven, type GivenImage } from '../image-store/series.ts'
 import type { ImageKeeper } from '../image-store/keeper.ts'
 import type { StoredImage } from '../../images/garbage.ts'
 import type { ImageStore } from '../../images/store.ts'
@@ -36,7 +37,7 @@ export const imageRoutes = ({ store, images, imageKeeper }: ImageRouteParts): De
     summary: 'the images of the store, the newest first, and the servers that each is on or goes to',
     async handle(request) {
       mustBeWhole(request.actor, 'images')
-      const users = usersOf(await store.everyNode())
+      const users = usersOf(await store.everyNode(), await everyGiven(store))
       const listed = (await images.list()).toSorted((a, b) => b.createdAt.localeCompare(a.createdAt))
       const body: ImageList = {
         images: listed.map((image) => ({
@@ -84,12 +85,18 @@ const viewOf = ({ id, names, storedBytes, usedAtMs }: StoredImage) => ({
 
 type User = ImageList['images'][number]['used_by'][number]
 
-/** Servers by image: by what was written, where that is known; else by the id or name that was asked for. */
-function usersOf(nodes: readonly NodeRecord[]): ReadonlyMap<string, readonly User[]> {
+/** Servers by image: by what was written, where that is known; else by the id or name that was asked for. An order
+ *  forgets the image of the one before, and what was given stays known. */
+function usersOf(
+  nodes: readonly NodeRecord[],
+  given: ReadonlyMap<string, GivenImage>,
+): ReadonlyMap<string, readonly User[]> {
   const users = new Map<string, User[]>()
   for (const { uuid, name, workflow, instanceInfo } of nodes) {
     if (instanceInfo.image_source === undefined) continue
-    const source = workflow.imageId ?? String(instanceInfo.image_source)
+    const last = given.get(uuid)
+    const wanted = String(instanceInfo.image_source)
+    const source = workflow.imageId ?? (last?.source === wanted ? last.image : wanted)
     const known = users.get(source)
     if (known) known.push({ uuid, name })
     else users.set(source, [{ uuid, name }])

@@ -53,6 +53,7 @@ const STATUS: Partial<Record<FaultCode, number>> = {
   'image.checksum': 400,
   'image.format': 400,
   'image.unsigned': 400,
+  'image.untrusted': 400,
   'image.architecture': 400,
 }
 

@@ -49,6 +49,8 @@ export const EVENT_KINDS: Readonly<Record<string, string>> = {
   'switch-port': 'a network card asked from another switch port than before: from, to',
   loader: 'a network card boots another loader: which loaders fell silent before it, and whether it booted',
   'unknown-mac': 'a network card that belongs to no node requested a network boot',
+  'image-series':
+    'a version of an image was released or withdrawn, or a channel was promoted or rolled back: name, what, version, image, channel, the version that it was at, and the user',
   hook: 'an alert that was posted to a hook: the hook, its act, the host or node, and what was done or refused',
   trouble: 'a warning of the boot services',
 }

@@ -100,15 +100,19 @@ export async function givenTo(store: Pick<Store, 'objects'>, nodeUuid: string): 
   return object && Given.safeParse(object.body).data
 }
 
+/** Of every node that has one. */
+export async function everyGiven(store: Pick<Store, 'objects'>): Promise<Map<string, GivenImage>> {
+  const given = (await store.objects.every(GIVEN)).map(({ uuid, body }) => [uuid, Given.safeParse(body).data] as const)
+  return new Map(given.flatMap(([uuid, image]) => (image ? [[uuid, image]] : [])))
+}
+
 /** Ids of images -> who needs them. */
 export async function seriesReferences(store: Pick<Store, 'objects'>): Promise<Map<string, string>> {
   const by = new Map<string, string>()
   for (const { name, versions } of await everySeries(store))
     for (const { image, version } of versions) by.set(image, `it is version ${version} of ${name}`)
-  for (const { body } of await store.objects.every(GIVEN)) {
-    const given = Given.safeParse(body).data
-    if (given && !by.has(given.image)) by.set(given.image, 'a node was deployed with it')
-  }
+  for (const { image } of (await everyGiven(store)).values())
+    if (!by.has(image)) by.set(image, 'a node was deployed with it')
   return by
 }
 

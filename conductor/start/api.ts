@@ -13,6 +13,7 @@ import { LiveFeed } from '../events/live.ts'
 import { listenApi } from '../listen.ts'
 import type { Masakari } from '../masakari/service.ts'
 import { damagedNames, notReadyReasons } from '../metrics.ts'
+import { trustOf } from '../image-store/trust.ts'
 import { ALLOCATION } from '../node/allocations.ts'
 import { addressPlan } from '../node/policy/fixed-addresses.ts'
 import { saidOf } from '../node/policy/architecture.ts'
@@ -92,6 +93,7 @@ export async function startApi(context: Context, parts: ApiParts): Promise<Api> 
     ...(boot.rooms ? { checkToken: boot.rooms.rooms.checkToken } : {}),
     live,
     loaderRule: loaderRule(context, parts),
+    trust: trustOf(config.images, images),
     apiCalls,
     nodes,
     ports,

@@ -9,6 +9,7 @@ import type { ResultParts } from '../agents/results.ts'
 import { AgentService } from '../agents/service.ts'
 import { mediaUrl } from '../boot/media-url.ts'
 import { listenAgents } from '../listen.ts'
+import { trustOf } from '../image-store/trust.ts'
 import type { NodeRecord } from '../node/record.ts'
 import { BmcWorks, type BmcWork } from '../node/run/bmc-work.ts'
 import type { ChildSteps } from '../node/run/child-steps.ts'
@@ -191,6 +192,7 @@ export function provisioningParts(context: Context, parts: ProvisioningParts, pe
     store,
     worker,
     images,
+    trust: trustOf(config.images, images),
     sightings,
     tokenKey: boot.tokenKey,
     clock,

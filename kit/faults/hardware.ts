@@ -153,6 +153,13 @@ export const HARDWARE_FAULTS = {
       'use an image whose EFI/BOOT/BOOTX64.EFI is signed (shim), or do without secure_boot:true; ' +
       'provision.unsignedImages can let such images pass',
   },
+  'image.untrusted': {
+    retry: false,
+    description: 'no key of images.trustedKeys signed the image',
+    remedy:
+      'sign it with rackward image sign and a key whose public key is in images.trustedKeys, or add the public key of ' +
+      'who signed it there',
+  },
   'image.architecture': {
     retry: false,
     description: 'the image is for servers of another architecture',

@@ -2,6 +2,7 @@
  *  keeps. */
 import { expect, test } from 'vitest'
 import { seriesRoutes } from '../../conductor/api/image-series.ts'
+import { imageRoutes } from '../../conductor/api/images.ts'
 import type { ApiRequest } from '../../conductor/api/route.ts'
 import { imageReferences } from '../../conductor/image-store/references.ts'
 import { imageOfSeries, keepGiven } from '../../conductor/image-store/series.ts'
@@ -17,19 +18,29 @@ const TENANT = { user: 'tess', role: 'admin', project: 'blue' } as const
 
 function apiOf(store: Store) {
   const images = {
-    list: () => Promise.resolve([]),
+    list: () => Promise.resolve([{ id: OLD, names: [`url-${'0'.repeat(32)}`], createdAt: '' } as never]),
     broken: () => Promise.resolve([]),
     find: (name: string) =>
       ['old', 'new'].includes(name)
         ? Promise.resolve({ id: name === 'old' ? OLD : NEW } as never)
         : Promise.reject(new Fault('image.missing', 'not there')),
   }
-  const routes = seriesRoutes({ store, images, clock: systemClock, random: systemRandom })
+  const nodes = {
+    find: async (uuid: string) => {
+      const node = await store.node(uuid)
+      if (!node) throw new Fault('object.missing', uuid)
+      return node
+    },
+  } as never
+  const routes = [
+    ...seriesRoutes({ store, images, nodes, clock: systemClock, random: systemRandom }),
+    ...imageRoutes({ store, images, imageKeeper: {} as never }),
+  ]
   return async (method: string, path: string, more: Partial<ApiRequest> & { q?: Record<string, unknown> } = {}) => {
     const route = routes.find((one) => one.method === method && one.path.endsWith(path))
     const params = { name: 'web', version: '1', channel: 'stable' }
-    const request = { actor: BOSS, params, ...more } as ApiRequest
-    const answer = await route?.handle(request, { behind: 'false', ...more.q })
+    const request = { actor: BOSS, minor: 99, params, ...more } as ApiRequest
+    const answer = await route?.handle(request, { behind: 'false', limit: 100, ...more.q })
     return (answer as { body: never }).body as Record<string, never>
   }
 }
@@ -77,6 +88,82 @@ test('a node is behind once its channel has moved on, and not before', async () 
     { name: 'follows', version: '1', wanted: '2', behind: true },
   ])
   expect(await status({ actor: TENANT })).toMatchObject([{ name: 'pinned' }])
+})
+
+test('one node tells the same of itself, to those who see it', async () => {
+  const { store, ask } = await world()
+  const node = await addNode(store, 'one', { instanceInfo: { image_source: 'web@stable' }, owner: 'blue' })
+  const image = async (more: object = {}) =>
+    (await ask('get', '/:ident/image', { params: { ident: node.uuid }, ...more })).image
+  expect(await image()).toBeNull()
+  await keepGiven(store, node.uuid, { source: 'web@stable', image: NEW, nowMs: 1 })
+  const told = {
+    source: 'web@stable',
+    image: NEW,
+    series: 'web',
+    version: '2',
+    channel: 'stable',
+    wanted: '1',
+    behind: true,
+  }
+  expect(await image()).toEqual(told)
+  expect(await image({ actor: TENANT })).toEqual(told)
+  await expect(image({ actor: { ...TENANT, project: 'green' } })).rejects.toThrow('no node')
+})
+
+test('the status comes in pages, and a page may have less nodes than were looked at', async () => {
+  const { store, ask } = await world()
+  const names = ['a', 'b', 'c', 'd', 'e']
+  for (const name of names) {
+    const { uuid } = await addNode(store, name, { instanceInfo: { image_source: 'web@stable' } })
+    if (name !== 'c') await keepGiven(store, uuid, { source: 'web@stable', image: name === 'a' ? NEW : OLD, nowMs: 1 })
+  }
+  const everyPage = async (q: object) => {
+    const pages: string[][] = []
+    for (let marker: string | null | undefined = undefined; marker !== null;) {
+      const page = (await ask('get', '/image-status', { q: { ...q, ...(marker && { marker }) } })) as unknown as {
+        nodes: { name: string }[]
+        next: string | null
+      }
+      pages.push(page.nodes.map(({ name }) => name))
+      marker = page.next
+    }
+    return pages
+  }
+  const all = await everyPage({ limit: 2 })
+  expect(all).toHaveLength(3)
+  expect(all.flat().toSorted()).toEqual(['a', 'b', 'd', 'e'])
+  expect((await everyPage({ limit: 2, behind: 'true' })).flat()).toEqual(['a'])
+})
+
+test('an event tells each change and who made it, and nothing where nothing changed', async () => {
+  const { store, ask } = await world()
+  await ask('put', '/:channel', { body: { version: '2' } })
+  await ask('put', '/:channel', { body: { version: '2' } })
+  await ask('post', '/rollback')
+  await ask('post', '/versions', { body: { version: '1', image: 'old' } })
+  await ask('delete', '/:version', { params: { name: 'web', version: '2' } })
+  const events = await store.journal.after(0, { kinds: ['image-series'] }, 100)
+  const by = { name: 'web', user: 'boss' }
+  expect(events.map(({ detail }) => detail)).toEqual([
+    { ...by, what: 'released', version: '1', image: OLD },
+    { ...by, what: 'released', version: '2', image: NEW },
+    { ...by, what: 'promoted', version: '1', image: OLD, channel: 'stable', from: null },
+    { ...by, what: 'promoted', version: '2', image: NEW, channel: 'stable', from: '1' },
+    { ...by, what: 'rolled back', version: '1', image: OLD, channel: 'stable', from: '2' },
+    { ...by, what: 'withdrawn', version: '2', image: NEW },
+  ])
+})
+
+test('a server stays a user of its image when its order is done, also of one that was fetched', async () => {
+  const { store, ask } = await world()
+  const node = await addNode(store, 'n', { instanceInfo: { image_source: 'https://images/web' } })
+  await keepGiven(store, node.uuid, { source: 'https://images/web', image: OLD, nowMs: 1 })
+  const users = async () => (await ask('get', '/v1/images')).images as unknown as { used_by: object[] }[]
+  expect(await users()).toMatchObject([{ used_by: [{ name: 'n' }] }])
+  // Another image was asked for since, and nothing is known of it yet.
+  await store.putNode({ ...node, instanceInfo: { image_source: 'https://images/other' } })
+  expect(await users()).toMatchObject([{ used_by: [] }])
 })
 
 test('a user of one project neither sees nor changes releases; wrong requests are refused', async () => {

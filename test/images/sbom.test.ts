@@ -87,7 +87,9 @@ const keys = () => {
   }
 }
 const piece = (digit: string) => ({ sha256: digit.repeat(64), zero: false, at: 0, lengthBytes: 1 })
-const image = { id: 'a'.repeat(64), sizeBytes: 8, pieceBytes: 4, pieces: [piece('1'), piece('2')] }
+const file = { sha256: 'd'.repeat(64), sizeBytes: 1, extents: [{ at: 0, lengthBytes: 1 }] }
+const kernel = { kernel: file, initrd: file, args: 'quiet' }
+const image = { id: 'a'.repeat(64), sizeBytes: 8, pieceBytes: 4, pieces: [piece('1'), piece('2')], bootKernel: kernel }
 
 test('a signature holds for this image, this bill of materials and this key alone', () => {
   const [own, other] = [keys(), keys()]
@@ -99,6 +101,11 @@ test('a signature holds for this image, this bill of materials and this key alon
   expect(flaw({}, [other.public])).toContain('another key')
   expect(flaw({ id: 'b'.repeat(64) })).toContain('its id')
   expect(flaw({ pieces: [piece('2'), piece('1')] })).toContain('its pieces')
+  expect(flaw({ pieces: [piece('1'), { ...piece('2'), zero: true }] })).toContain('its pieces')
+  expect(flaw({ efiLoader: 'EFI\\\\evil.efi' })).toContain('its boot')
+  expect(flaw({ bootKernel: { ...kernel, args: 'init=/evil' } })).toContain('its boot')
+  // Written in another order, it says the same.
+  expect(flaw({ bootKernel: Object.fromEntries(Object.entries(kernel).toReversed()) })).toBeUndefined()
   expect(flaw({}, [own.public], 'another bill')).toContain('its sbom')
   expect(signatureFlaw(image, { signed, sbom: undefined, publicPems: [own.public] })).toContain('its sbom')
   expect(

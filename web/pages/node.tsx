@@ -1,7 +1,7 @@
 /** One server: what it waits for and why, how its phases compare with what is usual, and what happened to it. */
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
-import { getJson, type Account, type BoardNode, type Phases, type WireEvent } from '../api.ts'
+import { getJson, type Account, type BoardNode, type GivenImage, type Phases, type WireEvent } from '../api.ts'
 import { about, duration, fullTime, secondsSince, usually } from '../format.ts'
 import { Acts } from '../parts/acts.tsx'
 import { Causes } from '../parts/causes.tsx'
@@ -18,6 +18,7 @@ type Phase = Phases['phases'][number]
 interface Seen {
   readonly account?: Account
   readonly phases?: Phases['phases']
+  readonly image?: GivenImage | null
   readonly past: readonly WireEvent[]
   readonly problem?: string
 }
@@ -34,9 +35,10 @@ function useNode(uuid: string): Seen {
       getJson<Account>(`${base}/explain`),
       getJson<Phases>(`${base}/phases`),
       getJson<{ events: WireEvent[] }>(past),
+      getJson<{ image: GivenImage | null }>(`${base}/image`),
     ]).then(
-      ([account, { phases }, { events: all }]) => {
-        if (!over) seen.value = { account, phases, past: all.reverse() }
+      ([account, { phases }, { events: all }, { image }]) => {
+        if (!over) seen.value = { account, phases, image, past: all.reverse() }
       },
       (error: Error) => {
         if (!over) seen.value = { ...seen.value, problem: error.message }
@@ -90,7 +92,19 @@ function lockText({ holder, reason, pending_effects: pending, tries }: NonNullab
   return `${holder}: ${reason}${waits}${tries > 0 ? `; ${tries} tries failed` : ''}`
 }
 
-const Facts = ({ node, account }: { readonly node: BoardNode; readonly account: Account | undefined }) => (
+function imageText({ source, image, series, version, channel, behind, wanted }: GivenImage): string {
+  const what = series === null || version === null ? `${source} (${image.slice(0, 12)})` : `${series}:${version}`
+  if (behind === null) return what
+  return behind ? `${what}, behind: channel ${channel} is at ${wanted}` : `${what}, as channel ${channel}`
+}
+
+interface FactsProps {
+  readonly node: BoardNode
+  readonly account: Account | undefined
+  readonly image: GivenImage | null | undefined
+}
+
+const Facts = ({ node, account, image }: FactsProps) => (
   <dl class="facts card">
     {(
       [
@@ -101,6 +115,7 @@ const Facts = ({ node, account }: { readonly node: BoardNode; readonly account: 
         ['Lock', account?.lock ? lockText(account.lock) : 'free'],
         ['Place', node.rack === null ? 'not set' : `${node.rack}, unit ${node.u ?? '?'}`],
         ['Health', node.health ?? 'not reported'],
+        ...(image ? [['Image', imageText(image)] as const] : []),
         ['UUID', node.uuid],
       ] as const
     ).map(([name, value]) => (
@@ -120,7 +135,7 @@ export function Node({ ident }: { readonly ident: string }) {
 }
 
 function Shown({ node }: { readonly node: BoardNode }) {
-  const { account, phases, past, problem } = useNode(node.uuid)
+  const { account, phases, image, past, problem } = useNode(node.uuid)
   return (
     <>
       <div class="bar">
@@ -165,7 +180,7 @@ function Shown({ node }: { readonly node: BoardNode }) {
         </div>
         <div class="stack">
           <Acts uuid={node.uuid} />
-          <Facts node={node} account={account} />
+          <Facts node={node} account={account} image={image} />
           <Tpm uuid={node.uuid} name={nameOf(node)} />
           <Hardware uuid={node.uuid} />
         </div>

@@ -12,7 +12,7 @@ import { gateBody, needs, type ApiRequest, type Route, type RouteParts } from '.
 import { NODE_FIELDS, NODE_FILTERS } from '../versions.ts'
 import { NODE_SUMMARY, nodeView, shim, veil, worksAlone } from '../views.ts'
 import { veilNode } from '../veil.ts'
-import { checkReaddress, maskedWire } from './readdress.ts'
+import { checkPullSecret, checkReaddress, maskedWire } from './readdress.ts'
 import { fromWire, keepMasked, toWire } from './wire.ts'
 
 /** What the filter `fault` knows (Ironic's faults). */
@@ -27,7 +27,7 @@ const viewFor = (request: ApiRequest, node: NodeRecord) => {
 export const show = (request: ApiRequest, node: NodeRecord) => showOne(request, viewFor(request, node), NODE_FIELDS)
 
 /** The node of a path, if the user may see it. */
-export async function nodeOf(parts: RouteParts, request: ApiRequest): Promise<NodeRecord> {
+export async function nodeOf(parts: Pick<RouteParts, 'nodes'>, request: ApiRequest): Promise<NodeRecord> {
   const ident = request.params.ident ?? ''
   checkIdent(ident, 'node')
   if (request.minor < 5 && !isUuid(ident))
@@ -148,6 +148,10 @@ async function patchNode(parts: RouteParts, request: ApiRequest): Promise<NodeRe
         driver: String(masked.driver),
         driverInfo: (masked.driver_info ?? {}) as Record<string, unknown>,
       })
+    }
+    if (touched.has('instance_info')) {
+      const { result: masked } = applyJsonPatch(maskedWire(wire), request.body, patching)
+      checkPullSecret(request.actor, now, (masked.instance_info ?? {}) as Record<string, unknown>)
     }
     chooseInterfaces(request, now, { result, touched })
     const changed = { ...now, ...keepMasked(fromWire(checkInput(NodePatched, result)), now) }

@@ -14,6 +14,7 @@ import type { OciImage, OciRegistry } from '../../../images/oci-registry.ts'
 import { isS3, parseS3, type S3 } from '../../../images/s3.ts'
 import type { ImageStore } from '../../../images/store.ts'
 import { Fault } from '../../../kit/fault.ts'
+import type { ImageTrust } from '../../image-store/trust.ts'
 import { recordedArchitecture } from '../policy/architecture.ts'
 import { glanceId, ownPullSecret, pullSecretOf, type SourceFile } from '../policy/instance-source.ts'
 import type { NodeRecord } from '../record.ts'
@@ -24,6 +25,8 @@ export interface ImageSourceParts {
   readonly allowedPaths: readonly string[]
   readonly budget: ImportBudget
   readonly guard: AddressGuard
+  /** Absent: every image may be deployed. */
+  readonly trust?: ImageTrust | undefined
   readonly glance: Glance | undefined
   readonly oci: OciRegistry
   readonly s3?: S3 | undefined
@@ -51,6 +54,10 @@ export interface ImageFile extends FoundFile {
   /** What names it in the store, instead of the checksum of the file. */
   readonly named?: Checksum
 }
+
+/** Whether an image has no other name than those of copies that were fetched for somebody. */
+export const isPrivate = ({ names }: { readonly names: readonly string[] }): boolean =>
+  names.every((name) => /^url-[0-9a-f]{32}$/.test(name))
 
 /** A URL is imported once per checksum. */
 export const nameOf = ({ source, checksum }: Pick<ImageFile, 'source' | 'checksum'>): string =>

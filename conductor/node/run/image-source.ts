@@ -15,11 +15,13 @@ import type { S3 } from '../../../images/s3.ts'
 import type { ImageStore } from '../../../images/store.ts'
 import type { Config } from '../../config.ts'
 import { imageOfSeries } from '../../image-store/series.ts'
+import { trustOf } from '../../image-store/trust.ts'
 import type { Store } from '../../store/port.ts'
 import { glanceId, imageSource, type SourceRules } from '../policy/instance-source.ts'
 import {
   DISK_FORMATS,
   glanceFile,
+  isPrivate,
   nameOf,
   ociImage,
   pinnedName,
@@ -44,8 +46,14 @@ export class ImageSource {
     this.rules = { glance: parts.glance !== undefined, s3: parts.s3?.buckets }
   }
 
-  /** An import ends when nobody waits for it any more. */
+  /** An import ends when nobody waits for it any more. Throws `image.untrusted`. */
   async resolve(node: Asker, signal = NEVER): Promise<ImageIndex> {
+    const image = await this.found(node, signal)
+    await this.parts.trust?.check(image)
+    return image
+  }
+
+  private async found(node: Asker, signal: AbortSignal): Promise<ImageIndex> {
     const { store, glance } = this.parts
     const { checksum, source } = imageSource(node.instanceInfo, this.rules)
     if (isOci(source)) return this.fromRegistry(source, node, { checksum, signal })
@@ -53,12 +61,21 @@ export class ImageSource {
     const released = await this.parts.series?.(source)
     if (released !== undefined) return this.whole(await store.use(released, this.now()), signal)
     const id = glance && glanceId(source)
-    if (!id || !glance) return this.whole(await store.use(source, this.now()), signal)
+    if (!id || !glance) return this.whole(await this.named(source, node), signal)
     // What an operator imported under the UUID of an image is meant before the image itself.
     const known = await store.use(source, this.now()).catch(() => undefined)
     if (known) return this.whole(known, signal)
     const { project } = node.workflow
     return this.imported(glanceFile(await glance.image(id, project, signal), DISK_FORMATS), signal)
+  }
+
+  /** An image by its own name or id. A copy that was fetched for somebody is for those who may fetch it themselves: a
+   *  user of one project names its source. */
+  private async named(source: string, { workflow }: Asker): Promise<ImageIndex> {
+    const image = await this.parts.store.use(source, this.now())
+    if (workflow.project !== null && isPrivate(image))
+      throw new Fault('image.missing', `image ${JSON.stringify(source)} is not in the store`)
+    return image
   }
 
   /** The image of a node if it is in the store: nothing is fetched. */
@@ -96,6 +113,8 @@ export class ImageSource {
     const name = nameOf({ source: wanted.source, checksum: wanted.named ?? wanted.checksum })
     const known = await this.parts.store.use(name, this.now()).catch(() => undefined)
     if (known) return this.whole(known, signal, wanted.place)
+    // Nothing is fetched that could not be deployed.
+    if (this.parts.trust) throw this.parts.trust.refusal(wanted.source, 'it is not in the store, so nobody signed it')
     // Ten nodes that want one image wait for one import.
     return this.imports.join(name, (ended) => this.import(wanted, name, ended), signal)
   }
@@ -109,14 +128,14 @@ export class ImageSource {
       throw new Fault('image.broken', `image ${name} is damaged, and where it came from is not known`, {
         cause: new Error(id),
       })
-    const { osType, architecture, efiLoader, grow } = index
+    const { osType, architecture, efiLoader, grow, signedLoader, bootKernel } = index
     return this.imports.join(
       id,
       async (ended) => {
         const { source } = origin
         const url = isAbsolute(source) ? pathToFileURL(source).href : source
         const { place, tools } = await placeOf({ source: url, place: known }, this.parts, ended)
-        const traits = defined({ osType, architecture, efiLoader, grow })
+        const traits = defined({ osType, architecture, efiLoader, grow, signedLoader, bootKernel })
         return importImage(store, { ...origin, ...place, origin: source, name, traits, sameAs: id }, tools)
       },
       signal,
@@ -151,6 +170,7 @@ export const importParts = (
     clock: Clock
   },
 ): ImageSourceParts => ({
+  trust: trustOf(images, parts.store),
   glance: parts.glance,
   oci: parts.oci,
   s3: parts.s3,
