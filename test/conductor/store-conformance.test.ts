@@ -12,6 +12,7 @@ import { Bench, LIMITS, SEAL, type Opened } from './store-conformance/bench.ts'
 import { journalConformance } from './store-conformance/journal.ts'
 import { masakariConformance } from './store-conformance/masakari.ts'
 import { nodeConformance } from './store-conformance/nodes.ts'
+import { releaseConformance } from './store-conformance/releases.ts'
 
 function conformance(open: () => Promise<Opened>): void {
   const bench = new Bench(open)
@@ -19,6 +20,7 @@ function conformance(open: () => Promise<Opened>): void {
   belongingConformance(bench)
   journalConformance(bench)
   masakariConformance(bench)
+  releaseConformance(bench)
 }
 
 describe('SQLite', () => {

@@ -35,8 +35,8 @@ export const channels: readonly Run[] = [
   },
   {
     command: 'rackward image rollback web stable',
-    within: '{}; rackward image channels web; rackward image status --behind -o json',
-    prints: /\[\]/,
+    within: '{}; rackward image channels web; rackward image status --behind -o json; rackward node show follows',
+    prints: /\[\][^]*image +web:2026[.]11 .*, as channel stable/,
   },
   {
     command: 'rackward image withdraw web 2026.11',
@@ -96,6 +96,13 @@ export const files: readonly Run[] = [
       ip address add 192.0.2.1/24 dev eno2; ip link set eno2 up; ip link set switch up; {}'
       rackward conductor --config etc/conductor.yaml --check-config`,
     prints: /is acceptable/,
+  },
+  {
+    command: 'rackward image sign mine --sign-key release.pem',
+    before: 'openssl genpkey -algorithm ed25519 -out release.pem; openssl pkey -in release.pem -pubout -out public.pem',
+    put: { 'sign mine': 'sign mine --store $IMAGES' },
+    within: '{}; rackward image verify mine --store $IMAGES --public-key public.pem',
+    prints: /is signed with key [^]*is whole and signed/,
   },
   { command: 'rackward image verify', put: { verify: 'verify --store $IMAGES' } },
 ]
