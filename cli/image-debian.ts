@@ -7,7 +7,8 @@ import type { ImageIndex } from '../images/index.ts'
 import { debianOrder, PLAIN, type DebianRecipe } from '../images/recipes/catalogue.ts'
 import { buildDebian, debianKey, type Extras } from '../images/recipes/debian.ts'
 import { inScratch } from '../images/recipes/scratch.ts'
-import { ImageStore } from '../images/store.ts'
+import { checkSignKey } from '../images/signature.ts'
+import { checkImageName, ImageStore } from '../images/store.ts'
 import { architectureOf, type Architecture } from '../kit/architecture.ts'
 import { Fault } from '../kit/fault.ts'
 import { bytesText } from '../kit/text.ts'
@@ -43,6 +44,10 @@ export async function buildDebianImage(
   if (!order) return false
   if (order.mesh && architecture !== architectureOf(process.arch))
     throw new Fault('input.invalid', '--arch: --mesh takes the agent and the Consul of this machine')
+  // What would end the build when it is done is known before.
+  checkImageName(order.name)
+  const signPem = signKey === undefined ? undefined : await readFile(signKey, 'utf8')
+  if (signPem !== undefined) checkSignKey(signPem)
   const extras = order.mesh ? await meshExtras(cacheDir, say) : undefined
   const epochSeconds = epochOf(process.env.SOURCE_DATE_EPOCH)
   const image = await debianFor(options.store ?? join(cacheDir, 'images'), cacheDir, {
@@ -53,7 +58,7 @@ export async function buildDebianImage(
     recipe: order.recipe,
     ...(epochSeconds === undefined ? {} : { epochSeconds }),
     ...(extras ? { extras } : {}),
-    ...(signKey === undefined ? {} : { signKey: await readFile(signKey, 'utf8') }),
+    ...(signPem === undefined ? {} : { signKey: signPem }),
   })
   say(
     `${order.name}  ${image.id}  ${bytesText(image.sizeBytes)} raw, ${bytesText(image.dataBytes)} stored${signKey === undefined ? '' : ', signed'}`,

@@ -90,8 +90,10 @@ export function publicKeyId(publicPem: string): string {
   return keyId(ed25519(() => createPublicKey(publicPem), 'the public key'))
 }
 
+export const checkSignKey = (privatePem: string): KeyObject => ed25519(() => createPrivateKey(privatePem), '--sign-key')
+
 export function signStatement(statement: Statement, privatePem: string): Signed {
-  const key = ed25519(() => createPrivateKey(privatePem), '--sign-key')
+  const key = checkSignKey(privatePem)
   const text = JSON.stringify(statement)
   return {
     statement: text,

@@ -30,6 +30,7 @@ interface NodePower {
 export const FENCED = 0
 export const IS_OFF = 2
 const POLL_MS = 500
+const HTTP_CONFLICT = 409
 /** Fencers give a status 20 s. */
 const READ_MS = 10_000
 /** States of an incident that a proof stands behind: the host is off, and stays so until it is let back in. */
@@ -162,15 +163,37 @@ async function powerNow({ api, plug }: Fencing, { uuid }: NodePower): Promise<'o
  *  recorded before: that is no answer of the BMC. */
 async function power(fencing: Fencing, { uuid }: NodePower, target: 'power on' | 'power off'): Promise<number> {
   const { api, clock, timeoutMs } = fencing
-  await api.ask('PUT', `/v1/nodes/${enc(uuid)}/states/power`, { target })
+  const endMs = clock.now() + timeoutMs
+  await orderPower(fencing, uuid, target)
   const isDone = async () => {
     const states = (await api.ask('GET', `/v1/nodes/${enc(uuid)}/states`)) as NodePower
     if (states.target_power_state !== null) return false
     if (states.last_error) throw new CliError('failed', `${uuid}: ${target}: ${states.last_error}`)
     return states.power_state === target
   }
-  await until(isDone, { what: `${uuid}: ${target}`, timeoutMs, everyMs: POLL_MS, clock }).catch((error: unknown) => {
-    throw error instanceof CliError ? error : new CliError('late', (error as Error).message)
-  })
+  const leftMs = Math.max(1, endMs - clock.now())
+  await until(isDone, { what: `${uuid}: ${target}`, timeoutMs: leftMs, everyMs: POLL_MS, clock }).catch(
+    (error: unknown) => {
+      throw error instanceof CliError ? error : new CliError('late', (error as Error).message)
+    },
+  )
   return FENCED
+}
+
+/** A node that something else works on takes no order now, and may take one before the time is over. */
+async function orderPower({ api, clock, timeoutMs }: Fencing, uuid: string, target: string): Promise<void> {
+  let refusal: CliError | undefined
+  const isTaken = async () => {
+    try {
+      await api.ask('PUT', `/v1/nodes/${enc(uuid)}/states/power`, { target })
+      return true
+    } catch (error) {
+      if (!(error instanceof CliError) || error.httpStatus !== HTTP_CONFLICT) throw error
+      refusal = error
+      return false
+    }
+  }
+  await until(isTaken, { what: `${uuid}: ${target}`, timeoutMs, everyMs: POLL_MS, clock }).catch((error: unknown) => {
+    throw error instanceof CliError ? error : (refusal ?? error)
+  })
 }

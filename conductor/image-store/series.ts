@@ -1,7 +1,7 @@
 /** Versions and channels of images in the store of records, and what each node was given by them. */
 import * as z from 'zod'
 import { NO_SERIES, resolved, seriesReference, type Series, type Version } from '../../images/series.ts'
-import { Fault } from '../../kit/fault.ts'
+import { Fault, isFault } from '../../kit/fault.ts'
 import { untilFresh } from '../store/again.ts'
 import type { ObjectRecord, Store } from '../store/port.ts'
 
@@ -68,7 +68,10 @@ export async function changeSeries(
       updatedAtMs: at.nowMs,
       body: { versions, channels },
     }
-    await store.objects.add(object)
+    await store.objects.add(object).catch((error: unknown) => {
+      // Somebody else made it in between: the change is made of that one.
+      throw isFault(error, 'object.conflict') ? new Fault('store.moved', error.detail, { cause: error }) : error
+    })
     return seriesOf(object)
   })
 }

@@ -21,7 +21,9 @@ export async function answerRequests(
   signal: AbortSignal,
 ): Promise<void> {
   if (!core.leads(nowMs()) || !core.quiesced) return
-  const requests = await api.remediations(signal)
+  const requests = await api.remediations(signal, (fault) =>
+    log.warn({ fault: fault.code }, `a request to remedy a node cannot be read: ${fault.detail}`),
+  )
   for (const request of requests) {
     // Another may lead by now, and tell another thing.
     if (!core.leads(nowMs())) return

@@ -122,6 +122,26 @@ test('a power that was recorded before is no answer to a request that failed', a
   await expect(off).rejects.toThrow(/the BMC does not answer/)
 })
 
+test('a node that something else works on is asked again until it takes the order, or the time is over', async () => {
+  let locks = 2
+  const states = { uuid: 'u', name: 'n', power_state: 'power off', target_power_state: null, last_error: null }
+  const api = {
+    ask: async (method: string, path: string) => {
+      if (path === '/rackward/v1/mesh') throw new CliError('missing', 'no mesh')
+      if (method !== 'PUT') return states
+      locks -= 1
+      if (locks >= 0) throw new CliError('refused', 'the node is locked by a deploy', 409)
+      return undefined
+    },
+  } as never
+  // The time of a test that waits for half a second between two tries.
+  const clock = { ...systemClock, sleep: (ms: number, signal?: AbortSignal) => systemClock.sleep(ms / 100, signal) }
+  expect(await fence('off', { api, clock, plug: 'n', timeoutMs: 20_000 })).toBe(0)
+  expect(locks).toBe(-1)
+  locks = 1_000_000
+  await expect(fence('off', { api, clock, plug: 'n', timeoutMs: 100 })).rejects.toThrow('locked by a deploy')
+})
+
 test('the metadata names each option and action, as ClusterLabs’ schema has them', () => {
   const parser = new XMLParser({ ignoreAttributes: false, attributeNamePrefix: '' })
   const { 'resource-agent': agent } = parser.parse(metadata())

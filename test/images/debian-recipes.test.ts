@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, readFile, rm, symlink, utimes, writeFile } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { epochOf } from '../../cli/image-debian.ts'
+import { buildDebianImage, epochOf } from '../../cli/image-debian.ts'
 import { releaseDate, renamed } from '../../images/recipes/apt.ts'
 import { debianOrder } from '../../images/recipes/catalogue.ts'
 import { debianKey } from '../../images/recipes/debian.ts'
@@ -146,4 +146,18 @@ test('every setting has an id of its own and stands in the documents', async () 
   const docs = await readFile(new URL('../../docs/images.md', import.meta.url), 'utf8')
   expect(new Set(HARDENING.map(({ id }) => id)).size).toBe(HARDENING.length)
   for (const { id, says } of HARDENING) expect(docs).toContain(`| \`${id}\` | ${says} |`)
+})
+
+test('a name or a key that would end the build when it is done is refused before it begins', async () => {
+  const key = join(dir, 'key.pem')
+  await writeFile(key, 'no key')
+  const build = (more: object) =>
+    buildDebianImage(
+      'debian-12',
+      { cacheDir: dir, architecture: 'x86_64', ...more },
+      { say: () => undefined, meshExtras: () => Promise.reject(new Error('it has begun')) },
+    )
+  await expect(build({ mesh: true, name: 'my image' })).rejects.toThrow('image name "my image"')
+  await expect(build({ mesh: true, signKey: key })).rejects.toThrow('--sign-key is no key')
+  await expect(build({ mesh: true, signKey: join(dir, 'none') })).rejects.toThrow('ENOENT')
 })

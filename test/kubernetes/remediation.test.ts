@@ -119,10 +119,10 @@ describe('through the API server', () => {
   const ask = async (name: string, annotations: Doc = {}): Promise<void> => {
     await cluster.ok('POST', path, { kind: 'RackwardRemediation', metadata: { name, annotations }, spec: {} })
   }
-  const round = async (): Promise<void> => {
+  const round = async (log = silentLog): Promise<void> => {
     const access = { server, ca: undefined, cert: undefined, key: undefined, token: async () => DRIVER_TOKEN }
     const now = { nowMs: () => monotonicClock.now(), wallMs: () => systemClock.now() }
-    await answerRequests({ api: new KubernetesApi(access, http), core: mesh.core, log: silentLog, ...now }, signal())
+    await answerRequests({ api: new KubernetesApi(access, http), core: mesh.core, log, ...now }, signal())
   }
   const told = async (name: string) => statuses((await cluster.ok('GET', `${path}/${name}`)).status.conditions)
 
@@ -151,12 +151,26 @@ describe('through the API server', () => {
     await expect(round()).rejects.toThrow(/kubernetes-remediation\.yaml/)
   })
 
-  test('an answer that is no sense ends the round', async () => {
+  test('a request that cannot be read is told, and the others are answered', async () => {
     await ask('n1')
+    await ask('n2')
     fake.twist = (_, body) => {
-      for (const one of body.items ?? []) one.metadata.namespace = 'a/b'
+      for (const one of body.items ?? []) if (one.metadata.name === 'n1') one.metadata.namespace = 'a/b'
       return body
     }
+    const said: string[] = []
+    await round({
+      ...silentLog,
+      warn: (...words: unknown[]) => void said.push(String(words.at(-1))),
+    } as typeof silentLog)
+    fake.twist = (_, body) => body
+    expect(said).toEqual([expect.stringMatching(/cannot be read.*without sense: metadata.namespace/)])
+    expect(await told('n2')).toMatchObject({ Processing: 'True', Succeeded: 'Unknown' })
+    expect(await told('n1')).toEqual({})
+  })
+
+  test('an answer that is no list ends the round', async () => {
+    fake.twist = () => ({ items: 'many' }) as never
     await expect(round()).rejects.toThrow(/without sense/)
   })
 

@@ -2,7 +2,7 @@
  *  are read in pages, answers are bounded, and what an answer means for a repetition is told by its fault:
  *  `driver.failed` was surely not done, `driver.lost` may have been. */
 import * as z from 'zod/mini'
-import { Fault } from '../../../kit/fault.ts'
+import { Fault, isFault } from '../../../kit/fault.ts'
 import type { Http, HttpResponse } from '../../../kit/http.ts'
 import { NodeShape, ObjectName, PodShape, Uid, type KubeNode, type Pod } from './kubernetes-objects.ts'
 import { REMEDIATIONS, RemediationShape, RESOURCE, type Remediation } from './kubernetes-remediation.ts'
@@ -49,6 +49,8 @@ interface ListAbout {
   readonly signal: AbortSignal
   /** What is said where the server has no such collection. */
   readonly missing?: string
+  /** What is done about an item that cannot be read. Absent: it is thrown. */
+  readonly unread?: (fault: Fault) => void
 }
 
 /** An answer with the time on the server's clock. */
@@ -139,10 +141,10 @@ export class KubernetesApi {
     }
   }
 
-  /** Of all namespaces. */
-  async remediations(signal: AbortSignal): Promise<Remediation[]> {
+  /** Of all namespaces. One that cannot be read is told, and the others are answered. */
+  async remediations(signal: AbortSignal, unread: (fault: Fault) => void): Promise<Remediation[]> {
     const missing = 'Kubernetes has no RackwardRemediation: apply docs/examples/kubernetes-remediation.yaml'
-    return this.all(`${REMEDIATIONS}/${RESOURCE}?limit=${PAGE_SIZE}`, RemediationShape, { signal, missing })
+    return this.all(`${REMEDIATIONS}/${RESOURCE}?limit=${PAGE_SIZE}`, RemediationShape, { signal, missing, unread })
   }
 
   /** One that was changed or removed since is left for the next round. */
@@ -173,7 +175,7 @@ export class KubernetesApi {
   private async pages<T extends z.ZodMiniType>(
     path: string,
     shape: T,
-    { signal, missing }: ListAbout,
+    { signal, missing, unread }: ListAbout,
   ): Promise<z.infer<T>[] | undefined> {
     const items: z.infer<T>[] = []
     const what = path.split('?')[0] ?? path
@@ -183,7 +185,13 @@ export class KubernetesApi {
       if (answer.status === 410) return undefined
       if (answer.status === 404 && missing !== undefined) throw new Fault('driver.failed', missing)
       const list = parsed(Page, this.expect(answer, [200], what), what)
-      for (const item of list.items ?? []) items.push(parsed(shape, item, what))
+      for (const item of list.items ?? [])
+        try {
+          items.push(parsed(shape, item, what))
+        } catch (error) {
+          if (!unread || !isFault(error)) throw error
+          unread(error)
+        }
       if (items.length > MOST_ITEMS) break
       if (!list.metadata?.continue) return items
       next = `&continue=${encodeURIComponent(list.metadata.continue)}`
