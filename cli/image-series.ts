@@ -1,6 +1,7 @@
 /** `rackward image release|promote|rollback|withdraw|channels|status`: versions and channels of images. */
-import type { ImageOfNode, ImageStatus, SeriesList, SeriesView } from '../conductor/api/image-series-schemas.ts'
+import type { ImageStatus, SeriesList, SeriesView } from '../conductor/api/image-series-schemas.ts'
 import { CliError } from './error.ts'
+import { standingText } from './image-line.ts'
 import { connect, enc, type Common } from './nodes.ts'
 import type { Api } from './server.ts'
 import { formatOf, show, tableOf } from './show.ts'
@@ -93,21 +94,6 @@ export async function statusOf(api: Api, behind: boolean): Promise<ImageStatus['
   }
   return nodes
 }
-
-/** Of one node, in a line; undefined: nothing is known, or the conductor is an older one. */
-export async function imageLine(api: Api, ident: string): Promise<string | undefined> {
-  const path = `/rackward/v1/nodes/${enc(ident)}/image`
-  const { image } = ((await api.ask('GET', path).catch(() => undefined)) ?? { image: null }) as ImageOfNode
-  if (image === null) return undefined
-  const what = image.series === null || image.version === null ? image.source : `${image.series}:${image.version}`
-  const standing = standingText(image)
-  const channel =
-    image.channel === null ? '' : `, ${standing === 'current' ? 'as' : standing + ' of'} channel ${image.channel}`
-  return `${what} (${image.image.slice(0, 16)})${channel}`
-}
-
-const standingText = ({ behind, wanted }: Pick<ImageStatus['nodes'][number], 'behind' | 'wanted'>): string =>
-  behind === null ? '' : behind ? `behind ${wanted}` : 'current'
 
 function statusText(nodes: ImageStatus['nodes']): string {
   if (nodes.length === 0) return 'no node'

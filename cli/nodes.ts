@@ -3,6 +3,7 @@ import { until, systemClock } from '../kit/clock.ts'
 import { findPlace, openApi, type Api, type ServerOptions } from './server.ts'
 import { formatOf, pairs, print, said, show, tableOf } from './show.ts'
 import { CliError } from './error.ts'
+import { imageLine } from './image-line.ts'
 
 export interface Common extends ServerOptions {
   readonly output?: string
@@ -89,7 +90,6 @@ const SHOWN = [
 export async function showNode(ident: string, options: Common): Promise<void> {
   const api = await connect(options)
   const node = (await api.ask('GET', `/v1/nodes/${enc(ident)}`)) as NodeView
-  const { imageLine } = await import('./image-series.ts')
   const image = await imageLine(api, node.uuid)
   await show(node, formatOf(options.output), () =>
     pairs([

@@ -4,6 +4,7 @@ import { chmod, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } 
 import { join } from 'node:path'
 import { asFault, Fault } from '../kit/fault.ts'
 import { syncFolder, writeWhole } from '../kit/files.ts'
+import { carryOver, type Beside } from './beside.ts'
 import type { StoredImage } from './garbage.ts'
 import { ImageIndex, indexFlaw } from './index.ts'
 import { ImageOrigin } from './origin.ts'
@@ -13,9 +14,6 @@ const ID = /^[0-9a-f]{64}$/
 /** Beside the index of an image. */
 export const ORIGIN = 'origin.json'
 const DAMAGED = 'damaged.json'
-/** Left beside the index by a build. */
-const BESIDE = ['sbom.cdx.json', 'signature.json'] as const
-export type Beside = (typeof BESIDE)[number]
 /** Empty: its time counts. */
 const PROVEN = 'proven'
 /** Names stand in URLs and paths of users' scripts: letters, digits, dot, dash, underscore. */
@@ -101,7 +99,7 @@ export class ImageStore {
     await writeWhole(join(directory, 'index.json'), JSON.stringify(whole), 0o644)
     // While it was being made, nobody else could look into it.
     await chmod(directory, 0o755)
-    if (known) await this.carryOver(index.id, directory)
+    if (known) await carryOver(this.directory(index.id), directory)
     // The copy that is there may be the damaged one that this import replaces.
     const old = await this.partPath()
     await rename(this.directory(index.id), old).catch((error: NodeJS.ErrnoException) => {
@@ -111,17 +109,6 @@ export class ImageStore {
     await syncFolder(this.root)
     await rm(old, { recursive: true, force: true })
     return whole
-  }
-
-  /** What was said of the content holds for another copy of it. */
-  private async carryOver(id: string, directory: string): Promise<void> {
-    for (const name of BESIDE) {
-      const [old, made] = await Promise.all([
-        this.beside(id, name),
-        readFile(join(directory, name), 'utf8').catch(() => undefined),
-      ])
-      if (old !== undefined && made === undefined) await writeWhole(join(directory, name), old, 0o644)
-    }
   }
 
   /** Sets the names of an image; other images lose them. */

@@ -35,8 +35,13 @@ export const channels: readonly Run[] = [
   },
   {
     command: 'rackward image rollback web stable',
-    within: '{}; rackward image channels web; rackward image status --behind -o json; rackward node show follows',
-    prints: /\[\][^]*image +web:2026[.]11 .*, as channel stable/,
+    within: '{}; rackward image channels web; rackward image status --behind -o json',
+    prints: /\[\]/,
+  },
+  {
+    command: 'rackward node show',
+    put: { show: 'show follows' },
+    prints: /image +web:2026[.]11 .*, as channel stable/,
   },
   {
     command: 'rackward image withdraw web 2026.11',
