@@ -7,12 +7,12 @@ import type { ImageIndex } from '../images/index.ts'
 import { debianOrder, PLAIN, type DebianRecipe } from '../images/recipes/catalogue.ts'
 import { buildDebian, debianKey, type Extras } from '../images/recipes/debian.ts'
 import { inScratch } from '../images/recipes/scratch.ts'
+import { signImage } from '../images/sign-image.ts'
 import { checkSignKey } from '../images/signature.ts'
 import { checkImageName, ImageStore } from '../images/store.ts'
 import { architectureOf, type Architecture } from '../kit/architecture.ts'
 import { Fault } from '../kit/fault.ts'
 import { bytesText } from '../kit/text.ts'
-import { signImage } from './image-sign.ts'
 import { asOwned } from './store-owner.ts'
 
 interface BuildOptions {

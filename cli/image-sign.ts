@@ -1,10 +1,10 @@
-/** `rackward image sign`, and the signature that a build makes. */
+/** `rackward image sign`. */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { ImageIndex } from '../images/index.ts'
 import { damagedPieces } from '../images/scrub.ts'
 import { damageText } from '../images/scrub-text.ts'
-import { recipeOf, signStatement, statementOf, type Signed } from '../images/signature.ts'
+import { signImage } from '../images/sign-image.ts'
+import { recipeOf } from '../images/signature.ts'
 import { ImageStore } from '../images/store.ts'
 import { CliError } from './error.ts'
 import { defaultCache } from './image.ts'
@@ -26,15 +26,4 @@ export async function sign(names: readonly string[], options: { store?: string; 
     const signed = await asOwned(store, () => signImage(store, image, { recipe, key }))
     print(`${image.names.join(', ')}  ${image.id}  is signed with key ${signed.key.slice(0, 16)}`)
   }
-}
-
-export async function signImage(
-  store: ImageStore,
-  image: ImageIndex,
-  by: { recipe: string; key: string },
-): Promise<Signed> {
-  const sbom = await store.beside(image.id, 'sbom.cdx.json')
-  const signed = signStatement(statementOf(image, { recipe: by.recipe, sbom }), by.key)
-  await store.setBeside(image.id, 'signature.json', `${JSON.stringify(signed)}\n`)
-  return signed
 }

@@ -85,7 +85,9 @@ test('the web console takes types of answers from the conductor, and no code', (
     )
   expect(taken).not.toEqual([])
   expect(
-    taken.filter(([, line]) => !/^import type .*(?:board|tpm|admission|image-series)-schemas\.ts'$/.test(line as string)),
+    taken.filter(
+      ([, line]) => !/^import type .*(?:board|tpm|admission|image-series)-schemas\.ts'$/.test(line as string),
+    ),
   ).toEqual([])
 })
 
