@@ -245,6 +245,12 @@ describe('the link', () => {
     expect(got.slice(before)).toEqual([
       { ...about, revision: 2, set: [client(numberedMac(5), '10.0.0.5')], gone: [numberedMac(9)] },
     ])
+    // Nobody is answered any more; and nothing is withdrawn twice.
+    link.withdraw()
+    link.withdraw()
+    await link.flush()
+    const { set, gone } = got.at(-1) ?? {}
+    expect([got.length - before, set, gone?.length]).toEqual([2, [], all.length - 1])
     await link.stop()
     for (const socket of sockets) socket.destroy()
     server.close()

@@ -30,3 +30,23 @@ test('an answer of the store that comes late does not replace a newer state of t
   // The first one is sent before the second one is read.
   expect(sent).toEqual([1, 2])
 })
+
+test('in doubt the boot services are told nothing, boot rooms are given the orders to keep, and all is told afterwards', async () => {
+  const node = newNode({ uuid: 'n', driver: 'ipmi' }, 1)
+  const store = {
+    node: async () => node,
+    ports: async () => [],
+    portSightings: async () => [],
+    objects: { list: async () => [] },
+  } as unknown as Store
+  const told: string[] = []
+  let mayTell = false
+  const boot = { update: () => void told.push('boot services'), flush: async () => undefined }
+  const rooms = { take: async () => void told.push('rooms'), flush: async () => undefined }
+  const updates = new BootUpdates(store, boot, { rooms, mayTell: () => mayTell })
+  await updates.refresh('n', [])
+  expect(told.splice(0)).toEqual(['rooms'])
+  mayTell = true
+  await updates.refresh('n', [])
+  expect(told).toEqual(['boot services', 'rooms'])
+})

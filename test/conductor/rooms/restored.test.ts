@@ -112,6 +112,8 @@ test('nothing is acted on after a restore until an operator accepts it; then wor
   expect(await state(rests)).toBe('enroll')
   const asked = await victim.call('GET', `/rackward/v1/nodes/${known}/health`)
   expect([asked.status, asked.headers['x-rackward-fault']]).toEqual([503, 'store.doubt'])
+  expect((await victim.call('POST', '/v1/allocations', { resource_class: 'any' })).status).toBe(503)
+  expect(await site.askAsAgent()).toEqual({ status: 503, code: 'store.doubt' })
   const explained = async (uuid: string) =>
     JSON.stringify((await victim.call('GET', `/rackward/v1/nodes/${uuid}/explain`)).body)
   expect(await explained(known)).toContain('this record is older than what a boot room was told')
@@ -142,6 +144,7 @@ test('nothing is acted on after a restore until an operator accepts it; then wor
   expect([accepted.code, accepted.stderr]).toEqual([0, ''])
   expect(await doubt()).toMatchObject({ in_doubt: false, epoch: 2, nodes: [], accepted: { rooms: ['r1'] } })
   await until(async () => (await ready()).status === 'ok', { ...WAIT, what: 'the conductor to be ready' })
+  expect(await site.askAsAgent()).toMatchObject({ status: 400 })
   await becomes(owing, 'manageable')
   expect((await victim.call('PUT', `/v1/nodes/${known}/states/power`, { target: 'power on' })).status).toBe(202)
   await until(() => first.power === 'on', { ...WAIT, what: 'the server to be on' })

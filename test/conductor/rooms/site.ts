@@ -4,6 +4,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
+import { connect } from 'node:http2'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -42,6 +43,7 @@ export class Site {
   private readonly rooms: RoomProcess[] = []
   private victim: Victim | undefined
   private roomPort = 0
+  private agentPort = 0
 
   private constructor(dir: string, wire: Wire) {
     this.dir = dir
@@ -70,10 +72,11 @@ export class Site {
   async conductor(config: Readonly<Record<string, unknown>> = {}): Promise<Victim> {
     const address = this.wire.at(0, 1)
     this.roomPort = await freePort(address)
+    this.agentPort = await freePort(address)
     this.victim = await Victim.start({
       address,
       config: {
-        agent: { address, port: await freePort(address) },
+        agent: { address, port: this.agentPort },
         boot: {
           interfaces: [],
           subnets: [],
@@ -99,6 +102,21 @@ export class Site {
   addRoom(victim: Victim, name: string): Promise<RunResult> {
     const own = ['--segment', 'rack1', '--out', join(this.dir, `${name}.json`)]
     return cli('room', 'add', name, ...own, '--server', victim.base)
+  }
+
+  /** What the port of the agents answers to one that asks for a session. */
+  async askAsAgent(): Promise<{ status: number; code: string }> {
+    const session = connect(`https://${this.wire.at(0, 1)}:${this.agentPort}`, { rejectUnauthorized: false })
+    try {
+      const stream = session.request({ ':method': 'POST', ':path': '/agent/v1/session' })
+      stream.end('{}')
+      const [headers] = (await once(stream, 'response')) as [{ ':status': number }]
+      let text = ''
+      for await (const part of stream.setEncoding('utf8')) text += String(part)
+      return { status: headers[':status'], code: String((JSON.parse(text) as { code?: string }).code) }
+    } finally {
+      session.destroy()
+    }
   }
 
   /** With its disk in `dir`. */
