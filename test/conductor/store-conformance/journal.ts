@@ -92,5 +92,10 @@ export function journalConformance(bench: Bench): void {
     await journal.add({ atMs: 1, nodeUuid: null, kind: 'after', detail: {} })
     // A number that was given is not given again.
     expect(await journal.lastSeq()).toBeGreaterThan(from)
+    // Nor does the last one go back when nothing is left of it.
+    const last = await journal.lastSeq()
+    while ((await journal.prune(Number.MAX_SAFE_INTEGER, 1_000)) > 0);
+    expect(await journal.after(0, {}, 1)).toEqual([])
+    expect(await journal.lastSeq()).toBe(last)
   })
 }
