@@ -229,6 +229,7 @@ test('the OpenAPI document names every route of /rackward/v1, with the schemas t
     '/rackward/v1/image-series/{name}/channels/{channel}',
     '/rackward/v1/image-series/{name}/channels/{channel}/rollback',
     '/rackward/v1/image-status',
+    '/rackward/v1/nodes/{ident}/image',
     '/rackward/v1/admission',
     '/rackward/v1/rack',
     '/rackward/v1/rack/secrets',
