@@ -5,8 +5,8 @@ import type { Api } from './server.ts'
 /** Undefined: nothing is known, or the conductor is an older one. */
 export async function imageLine(api: Api, ident: string): Promise<string | undefined> {
   const path = `/rackward/v1/nodes/${encodeURIComponent(ident)}/image`
-  const { image } = ((await api.ask('GET', path).catch(() => undefined)) ?? { image: null }) as ImageOfNode
-  if (image === null) return undefined
+  const { image } = ((await api.ask('GET', path).catch(() => undefined)) ?? {}) as Partial<ImageOfNode>
+  if (!image) return undefined
   const { series, version, channel, source } = image
   const what = series === null || version === null ? source : `${series}:${version}`
   const standing = image.behind ? `, ${standingText(image)} of` : ', as'
