@@ -1,5 +1,5 @@
 /** `rackward store doubt` and `rackward store accept`: a restored database that is older than what boot rooms know. */
-import type { DoubtView } from '../conductor/api/store.ts'
+import type { DoubtView } from '../conductor/api/store-schemas.ts'
 import { connect, type Common } from './nodes.ts'
 import { formatOf, print, said, show, tableOf } from './show.ts'
 

@@ -2,11 +2,12 @@
 import type { Acts, Board, ImageList, Me, Phases } from '../conductor/api/board-schemas.ts'
 import type { AdmissionView } from '../conductor/api/admission-schemas.ts'
 import type { ImageOfNode } from '../conductor/api/image-series-schemas.ts'
+import type { DoubtView } from '../conductor/api/store-schemas.ts'
 import type { TpmView } from '../conductor/api/tpm-schemas.ts'
 import { after } from './browser.ts'
 import type { MeshNews } from './mesh-api.ts'
 
-export type { Acts, AdmissionView, Board, ImageList, Me, Phases, TpmView }
+export type { Acts, AdmissionView, Board, DoubtView, ImageList, Me, Phases, TpmView }
 export type Act = Acts['acts'][number]
 export type BoardNode = Board['nodes'][number]
 

@@ -16,6 +16,7 @@ import { Nodes } from './pages/nodes.tsx'
 import { QueuePage } from './pages/queue.tsx'
 import { Racks } from './pages/racks.tsx'
 import { Rollout, Rollouts } from './pages/rollouts.tsx'
+import { Doubt } from './parts/doubt.tsx'
 import { Head } from './parts/head.tsx'
 import { Palette } from './parts/palette.tsx'
 import { decoded, Link, moves, path } from './router.tsx'
@@ -54,6 +55,7 @@ function App() {
     <>
       <Head />
       <main id="content" tabIndex={-1}>
+        <Doubt />
         <Page />
       </main>
       <Palette />

@@ -6,6 +6,7 @@ import type { Store } from '../store/port.ts'
 import { mustBeWhole } from './access.ts'
 import { checkInput, z } from './node-input.ts'
 import type { DescribedRoute } from './route.ts'
+import { DoubtView } from './store-schemas.ts'
 import { time } from './views.ts'
 
 export interface StoreRouteParts {
@@ -14,41 +15,6 @@ export interface StoreRouteParts {
 }
 
 const PATH = '/rackward/v1/store/doubt'
-
-const DoubtView = z.object({
-  in_doubt: z.boolean().describe('the database is older than what boot rooms know, and nothing is acted on'),
-  waits_for: z.array(z.string()).describe('boot rooms that have not said yet what they know, after a start'),
-  epoch: z.number().int().describe('the incarnation of the database; it grows with each acceptance'),
-  revision: z.number().int().describe('what an acceptance must name'),
-  rooms: z.array(
-    z.object({
-      room: z.string(),
-      epoch: z.number().int(),
-      seq: z.number().int().describe('the last event of the database that the room was told of'),
-      last_seq: z.number().int().describe('how far the database had come when the room said so'),
-      heard_at: z.string().nullable(),
-      heard_by: z.string().describe('the conductor'),
-      nodes: z.number().int().describe('nodes that are newer in the room'),
-    }),
-  ),
-  nodes: z
-    .array(
-      z.object({
-        uuid: z.string(),
-        name: z.string().nullable().describe('null: it has none, or the database does not know it'),
-        mac: z.string(),
-        held: z.number().int().describe('the version of its record that the room was told of'),
-        recorded: z.number().int().nullable().describe('the version in the database; null: it has no such node'),
-        rooms: z.array(z.string()),
-      }),
-    )
-    .describe('of each room the first 2,000'),
-  accepted: z
-    .object({ by: z.string(), at: z.string(), rooms: z.array(z.string()) })
-    .nullable()
-    .describe('the last acceptance'),
-})
-export type DoubtView = z.infer<typeof DoubtView>
 
 const AcceptBody = z.strictObject({
   revision: z.int().describe('as it was read: what boot rooms said since must be looked at first'),

@@ -3,7 +3,7 @@
 import { copyFile, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { DoubtView } from '../../../conductor/api/store.ts'
+import type { DoubtView } from '../../../conductor/api/store-schemas.ts'
 import { systemClock, until } from '../../../kit/clock.ts'
 import { RmcpBmc } from '../../fake/rmcp-bmc.ts'
 import type { Victim } from '../../security/victim.ts'
