@@ -52,6 +52,8 @@ beforeAll(async () => {
   await makeNode('web-1', { driver: 'fake-hardware', resource_class: 'compute' }, ['manage', 'provide', 'active'])
   const fake = { driver: 'fake-hardware' }
   await makeNode('spare-1', fake, [])
+  // For `--class compute`, whatever the other lanes have at that moment.
+  await makeNode('spare-2', { ...fake, resource_class: 'compute' }, ['manage', 'provide'])
   await makeNode('held', fake, ['manage'])
   await makeNode('follows', fake, ['manage', 'provide'])
 }, 120_000)
