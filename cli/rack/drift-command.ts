@@ -6,7 +6,7 @@ import { connect } from '../nodes.ts'
 import { formatOf, said, show, tableOf } from '../show.ts'
 import { readRack, type RackOptions } from './command.ts'
 import { driftOf, isDrift, type BootDevices, type RackDrift } from './drift.ts'
-import { observe } from './observe.ts'
+import { forEach, observe } from './observe.ts'
 import type { Observed } from './plan.ts'
 import type { Rack } from './resolve.ts'
 
@@ -15,8 +15,6 @@ export interface DriftOptions extends RackOptions {
   readonly json?: boolean
 }
 
-/** BMCs that are asked at once; the conductor asks each in its queue. */
-const BMCS_AT_ONCE = 8
 const SHOWN_CHARACTERS = 60
 
 export async function drift(options: DriftOptions): Promise<void> {
@@ -39,15 +37,12 @@ async function bootDevices(api: Api, rack: Rack, { nodes }: Observed): Promise<B
   const wanted = new Set(rack.nodes.map(({ name }) => name))
   const asked = nodes.filter(({ name, provision_state: state }) => state === 'active' && wanted.has(name ?? ''))
   const found = new Map<string, { device: string | null } | { error: string }>()
-  const ask = async (): Promise<void> => {
-    for (let node = asked.pop(); node; node = asked.pop()) {
-      const path = `/v1/nodes/${node.uuid}/management/boot_device`
-      const answer = await api.ask('GET', path).catch((error: Error) => ({ error: error.message }))
-      const { boot_device: device = null, error } = answer as { boot_device?: string | null; error?: string }
-      found.set(node.name ?? '', error === undefined ? { device } : { error })
-    }
-  }
-  await Promise.all(Array.from({ length: BMCS_AT_ONCE }, ask))
+  await forEach(asked, async ({ name, uuid }) => {
+    const path = `/v1/nodes/${uuid}/management/boot_device`
+    const answer = await api.ask('GET', path).catch((error: Error) => ({ error: error.message }))
+    const { boot_device: device = null, error } = answer as { boot_device?: string | null; error?: string }
+    found.set(name ?? '', error === undefined ? { device } : { error })
+  })
   return found
 }
 

@@ -3,7 +3,8 @@ import { isDeepStrictEqual } from 'node:util'
 import type { RackNode } from '../../conductor/api/rack-schemas.ts'
 import { MASK } from '../../conductor/api/views.ts'
 import { digestOf } from '../../conductor/rollouts/plan.ts'
-import type { Observed } from './plan.ts'
+import { baselineItems } from './baseline.ts'
+import { isChannel, type Observed } from './plan.ts'
 import type { Rack, WantedUnit } from './resolve.ts'
 import { driveOf, fieldsOf, imageOf, isPlaceholder, portsOf } from './wanted.ts'
 
@@ -91,6 +92,7 @@ function nodeDrift(wanted: WantedUnit, node: RackNode | undefined, about: DriftA
   fieldDrift(wanted, node, about)
   portDrift(wanted, node, say)
   stateDrift(wanted, node, about)
+  baselineDrift(wanted, node, about)
   hardwareDrift(wanted, node, about)
 }
 
@@ -184,6 +186,8 @@ function stateDrift(wanted: WantedUnit, node: RackNode, { rack, observed, say }:
   for (const [key, value] of Object.entries(imageOf(wanted, rack) ?? {}))
     if (!isDeepStrictEqual(node.instance[key], value))
       say(`instance_info/${key}`, 'unapplied', { wanted: value, observed: node.instance[key] })
+  const behind = isChannel(wanted, rack) ? observed.behind.get(wanted.name) : undefined
+  if (behind) say('image version', 'unapplied', { wanted: behind.wanted, observed: behind.version })
   const drive = driveOf(wanted, observed.files)
   const known = recorded?.drive ?? (node.has_drive ? undefined : null)
   if (drive && known === undefined)
@@ -196,6 +200,18 @@ function stateDrift(wanted: WantedUnit, node: RackNode, { rack, observed, say }:
     })
 }
 
+function baselineDrift({ name: node, spec }: WantedUnit, { recorded }: RackNode, { observed, say }: DriftAbout): void {
+  for (const { kind, name, given, wanted, now, holds } of baselineItems(spec, observed.baselines.get(node))) {
+    if (holds) continue
+    const was = recorded?.[kind]?.[name]
+    say(`${kind}/${name}`, now === null && was === given ? 'unknown' : kindOf(given, was), {
+      wanted,
+      recorded: was,
+      observed: now ?? 'not read yet',
+    })
+  }
+}
+
 /** What is really there, as it was read last. */
 function hardwareDrift({ name, spec }: WantedUnit, node: RackNode, { boot, say }: DriftAbout): void {
   const { power_state: power, hardware } = node
@@ -205,7 +221,9 @@ function hardwareDrift({ name, spec }: WantedUnit, node: RackNode, { boot, say }
       observed: power ?? 'not read yet',
     })
   for (const { what, name: item, applied, now } of hardware?.changed ?? [])
-    say(`${what}/${item}`, 'changed', { wanted: applied, recorded: applied, observed: now })
+    // Of what the file names, its baseline says it.
+    if (!Object.hasOwn(spec[what] ?? {}, item))
+      say(`${what}/${item}`, 'changed', { wanted: applied, recorded: applied, observed: now })
   const macs = hardware?.inspected_macs
   if (macs)
     for (const { address } of portsOf(spec))

@@ -5,10 +5,11 @@ import type { RackNode } from '../../conductor/api/rack-schemas.ts'
 import { MASK } from '../../conductor/api/views.ts'
 import { isSecretKey } from '../../conductor/store/secrets.ts'
 import { digestOf } from '../../conductor/rollouts/plan.ts'
+import { seriesReference } from '../../images/series.ts'
 import { isImageName } from '../../images/store.ts'
 import { UNPLACED } from './wanted.ts'
 import { addressKey } from './resolve.ts'
-import { NAME_PATTERN, NodeSpec } from './schema.ts'
+import { hasUser, NAME_PATTERN, NodeSpec } from './schema.ts'
 import { emptyRecord, SharedParts } from './shared-parts.ts'
 import { imageOf, isPlaceholder } from './wanted.ts'
 
@@ -87,6 +88,8 @@ function unitOf(node: RackNode & { readonly name: string }, parts: ExportParts):
       unit.raid = escaped(node.target_raid)
     else tell('raid: it was not built from a rack file')
   }
+  for (const baseline of ['bios', 'firmware'] as const)
+    if (node.recorded?.[baseline]) tell(`${baseline}: the baseline of its file is not shown; the server keeps it`)
   if (node.has_drive) tell('configdrive: its content is not shown; the instance keeps it')
   useState(unit, node, parts)
   if (place) Object.assign(unit, place.unit)
@@ -145,9 +148,6 @@ function carried(
 /** The name that it had in the file which was applied, or one of its own. */
 const secretName = (node: string, key: string, recorded: unknown): string =>
   isPlaceholder(recorded) ? recorded.$secret : `${node}-${key}`.replace(/[^A-Za-z0-9._~-]/g, '_').slice(0, 255)
-
-export const hasUser = (url: string): boolean =>
-  URL.canParse(url) && (new URL(url).username !== '' || new URL(url).password !== '')
 
 interface FlawAt {
   /** What stands below a key of a secret is one, too. */
@@ -245,8 +245,9 @@ function imageSpecOf({ instance }: RackNode): Record<string, string> | undefined
   if (typeof source !== 'string') return undefined
   const isUrl = /^(https?|file):/.test(source)
   const hashes = (algo === 'sha256' || algo === 'sha512') && typeof value === 'string' ? { [algo]: value } : {}
-  const spec = isUrl ? { url: source, ...hashes } : { store: source }
-  if (!isUrl && !isImageName(source)) return undefined
+  const { name = source, ...word } = seriesReference(source) ?? {}
+  const spec = isUrl ? { url: source, ...hashes } : { store: name, ...word }
+  if (!isUrl && !isImageName(name)) return undefined
   // As a plan reads it: a digest in capitals is another one there.
   const read = imageOf({ spec: { image: 'x' } as never }, { file: { images: { x: spec } } as never })
   const isSame = Object.entries(read ?? {}).every(([key, one]) => isDeepStrictEqual(instance[key], one))

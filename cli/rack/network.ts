@@ -101,6 +101,9 @@ function cidrOf(text: string): Cidr {
   return { address, prefix: Number(prefix), family: isIPv4(address) ? 'ipv4' : 'ipv6' }
 }
 
+/** Whether an address is of a network such as 10.0.0.0/24. */
+export const isOfNetwork = (address: string, cidr: string): boolean => isWithin(address, cidrOf(cidr))
+
 function isWithin(address: string, { address: net, prefix, family }: Cidr): boolean {
   if (!(family === 'ipv4' ? isIPv4(address) : isIPv6(address)) || address.includes('%')) return false
   const list = new BlockList()

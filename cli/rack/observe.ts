@@ -1,17 +1,21 @@
 /** What a conductor knows of all nodes, and which secrets are other ones: what a plan is made against. */
 import { readFile, stat } from 'node:fs/promises'
 import { resolve as resolvePath } from 'node:path'
+import type { ImageStatus } from '../../conductor/api/image-series-schemas.ts'
 import type { RackNode, RackPage } from '../../conductor/api/rack-schemas.ts'
 import { CliError } from '../error.ts'
 import type { Api } from '../server.ts'
 import { placeText } from './located.ts'
-import type { Observed } from './plan.ts'
+import type { SeenBaseline } from './baseline.ts'
+import { isChannel, type BehindChannel, type Observed } from './plan.ts'
 import { whereOf, type Rack } from './resolve.ts'
 import { readSecrets } from './secrets.ts'
 import { fieldsOf, isPlaceholder } from './wanted.ts'
 
 const MAX_USER_DATA_BYTES = 1024 * 1024
 const PLACES_AT_ONCE = 5_000
+/** Requests of single nodes under way. */
+const NODES_AT_ONCE = 8
 
 export interface ObserveOptions {
   readonly directory: string
@@ -24,6 +28,8 @@ export async function observe(api: Api, rack: Rack, { directory, hardware }: Obs
   return {
     nodes,
     cleans,
+    behind: await behindChannels(api, rack),
+    baselines: await readBaselines(api, rack, nodes),
     files: await userData(rack, directory),
     secretsDiffer: await compareSecrets(api, rack, { nodes, directory }),
   }
@@ -41,6 +47,49 @@ export async function everyNode(api: Api, hardware = false): Promise<{ nodes: Ra
     marker = page.next
   }
   return { nodes, cleans }
+}
+
+/** For each of `all`, some at once. */
+export async function forEach<T>(all: readonly T[], act: (one: T) => Promise<void>): Promise<void> {
+  const open = [...all]
+  const work = async (): Promise<void> => {
+    for (let one = open.pop(); one !== undefined; one = open.pop()) await act(one)
+  }
+  await Promise.all(Array.from({ length: NODES_AT_ONCE }, work))
+}
+
+const SETTING_FIELDS = 'name,value,attribute_type,allowable_values,read_only'
+
+/** Of the nodes that shall have some. */
+async function readBaselines(
+  api: Api,
+  rack: Rack,
+  nodes: readonly RackNode[],
+): Promise<ReadonlyMap<string, SeenBaseline>> {
+  const byName = new Map(nodes.map((node) => [node.name, node]))
+  const found = new Map<string, SeenBaseline>()
+  await forEach(rack.nodes, async ({ name, spec }) => {
+    const uuid = byName.get(name)?.uuid
+    if (uuid === undefined || spec.want === 'absent' || (!spec.bios && !spec.firmware)) return
+    const ask = async (path: string) => (await api.ask('GET', `/v1/nodes/${uuid}/${path}`)) as Partial<SeenBaseline>
+    const bios = spec.bios ? (await ask(`bios?fields=${SETTING_FIELDS}`)).bios : undefined
+    const firmware = spec.firmware ? (await ask('firmware')).firmware : undefined
+    found.set(name, { bios: bios ?? [], firmware: firmware ?? [] })
+  })
+  return found
+}
+
+/** Asked only where the file follows a channel: older conductors have none. */
+async function behindChannels(api: Api, rack: Rack): Promise<ReadonlyMap<string, BehindChannel>> {
+  const found = new Map<string, BehindChannel>()
+  if (!rack.nodes.some((node) => isChannel(node, rack))) return found
+  for (let marker: string | null = ''; marker !== null;) {
+    const query = `behind=true${marker === '' ? '' : `&marker=${marker}`}`
+    const page = (await api.ask('GET', `/rackward/v1/image-status?${query}`)) as ImageStatus
+    for (const { name, version, wanted } of page.nodes) if (name !== null) found.set(name, { version, wanted })
+    marker = page.next
+  }
+  return found
 }
 
 async function userData(rack: Rack, directory: string): Promise<Map<string, string>> {

@@ -11,11 +11,13 @@ import {
   type Recorded,
   type Stage,
 } from '../../conductor/rollouts/plan.ts'
+import { baselineItems, baselineSteps, type BaselineItem, type SeenBaseline } from './baseline.ts'
+import { bringsBaseline, flawOf, itemText, openTexts, recordedBaselines } from './baseline-plan.ts'
 import { fieldsDifference, portBody, portsDifference, traitsDifference, type Difference } from './diff.ts'
 import { placeText } from './located.ts'
 import { whereOf, type Rack, type WantedUnit } from './resolve.ts'
 import { rollOf, rolledOrder } from './roll.ts'
-import { wayOf } from './stages.ts'
+import { wayOf, type WayFound } from './stages.ts'
 import { driveOf, fieldsOf, imageOf, portsOf, secretsIn, withPlaceholders } from './wanted.ts'
 
 export interface Observed {
@@ -24,8 +26,17 @@ export interface Observed {
   readonly cleans: boolean
   /** "NODE FIELD" of secrets that are other ones than those of the file. */
   readonly secretsDiffer: ReadonlySet<string>
+  /** BIOS settings and firmware by name of the node, where the file says something of them. */
+  readonly baselines: ReadonlyMap<string, SeenBaseline>
+  /** Nodes that run another version than their channel is at, by name. */
+  readonly behind: ReadonlyMap<string, BehindChannel>
   /** Content of the user_data files. */
   readonly files: ReadonlyMap<string, string>
+}
+
+export interface BehindChannel {
+  readonly version: string | null
+  readonly wanted: string | null
 }
 
 type Planned = { readonly item?: PlanItem; readonly refused?: string; readonly left: readonly string[] }
@@ -74,19 +85,32 @@ function planNode(wanted: WantedUnit, node: RackNode | undefined, about: About):
   if (spec.want === 'absent' && !node) return { left: [] }
   const instance = instanceOf(wanted, node, about)
   const raid = raidOf(wanted, node)
-  const found = wayOf({
-    node,
-    want: spec.want,
-    inspect: spec.inspect ?? true,
-    cleans: spec.automated_clean ?? node?.cleans ?? about.observed.cleans,
-    raid: raid.stage,
-    rebuild: instance.says.length > 0,
-    drive: instance.drive?.content,
-    prepare: instance.prepare,
-  })
+  const baseline = baselineItems(spec, about.observed.baselines.get(name))
+  const steps = baselineSteps(spec, baseline)
+  const flaw = spec.want === 'absent' ? undefined : flawOf(wanted, baseline)
+  const found: WayFound =
+    flaw === undefined
+      ? wayOf({
+          node,
+          want: spec.want,
+          inspect: spec.inspect ?? true,
+          cleans: spec.automated_clean ?? node?.cleans ?? about.observed.cleans,
+          raid: raid.stage,
+          baseline: steps,
+          service: spec.service ?? false,
+          rebuild: instance.says.length > 0,
+          drive: instance.drive?.content,
+          prepare: instance.prepare,
+        })
+      : { refused: flaw }
   const changes = spec.want === 'absent' ? NOTHING : node ? changesOf(wanted, node, about) : NOTHING
   const created = spec.want === 'absent' || node ? [] : createStages(wanted)
   const way = 'refused' in found ? [] : found.stages
+  const isBrought = steps.length > 0 && way.some(bringsBaseline)
+  const left = [
+    ...changes.left,
+    ...(isBrought || 'refused' in found || spec.want === 'absent' ? [] : openTexts(wanted, node, baseline)),
+  ]
   const item: PlanItem = {
     node: name,
     rack: wanted.rack,
@@ -99,22 +123,24 @@ function planNode(wanted: WantedUnit, node: RackNode | undefined, about: About):
       ...changes.says,
       ...(way.some((stage) => stage.do === 'raid') ? raid.says : []),
       ...(way.some((stage) => stage.do === 'verb' && stage.verb === 'rebuild') ? instance.says : []),
+      ...(isBrought ? baseline.flatMap((one) => (one.holds ? [] : [`! ${itemText(wanted, one)}`])) : []),
       ...wayText(node?.provision_state, spec.want, way),
     ],
     stages: [...created, ...changes.stages, ...way],
-    record: spec.want === 'absent' ? null : recordOf(wanted, node, { ...about, way, instance, raid }),
+    record:
+      spec.want === 'absent' ? null : recordOf(wanted, node, { ...about, way, instance, raid, baseline, isBrought }),
   }
   const ends = endsOf(item)
   if (spec.protect && ends.length > 0)
     return {
       refused: `protect: true (${placeText(whereOf(wanted, ['protect']))}): it ${ends.map((kind) => END_TEXTS[kind]).join('; it ')}`,
-      left: changes.left,
+      left,
     }
   const refused = 'refused' in found ? { refused: found.refused } : {}
   const isSame = item.stages.length === 0 && (item.record === null || isRecorded(item.record, node))
-  if (isSame) return { left: changes.left, ...refused }
+  if (isSame) return { left, ...refused }
   const says = item.stages.length > 0 ? item.says : ['= is as wanted; recorded as applied from this file']
-  return { item: { ...item, says }, left: changes.left, ...refused }
+  return { item: { ...item, says }, left, ...refused }
 }
 
 const NOTHING: Difference = { stages: [], says: [], left: [] }
@@ -162,6 +188,12 @@ function createStages(wanted: WantedUnit): Stage[] {
   ]
 }
 
+/** Whether its image follows a channel. */
+export const isChannel = ({ spec }: Pick<WantedUnit, 'spec'>, { file }: Pick<Rack, 'file'>): boolean => {
+  const image = file.images?.[spec.image ?? '']
+  return image !== undefined && 'channel' in image
+}
+
 /** Image and config drive of the instance against those of the file. */
 function instanceOf(wanted: WantedUnit, node: RackNode | undefined, { rack, observed }: About) {
   const image = imageOf(wanted, rack)
@@ -171,6 +203,13 @@ function instanceOf(wanted: WantedUnit, node: RackNode | undefined, { rack, obse
     const now = Object.fromEntries(Object.keys(image).map((key) => [key, node.instance[key]]))
     if (!isDeepStrictEqual(now, image))
       says.push(`! image  runs ${String(now.image_source)}, wanted ${String(image.image_source)}`)
+    else {
+      const behind = isChannel(wanted, rack) ? observed.behind.get(wanted.name) : undefined
+      if (behind)
+        says.push(
+          `! image  ${String(image.image_source)}: runs version ${behind.version}, the channel is at ${behind.wanted}`,
+        )
+    }
     // An instance whose drive nobody recorded keeps it: nothing is known against it.
     const known = node.recorded?.drive ?? (node.has_drive ? undefined : null)
     if (drive && known !== undefined && known !== drive.digest)
@@ -199,7 +238,13 @@ function raidOf({ spec }: WantedUnit, node: RackNode | undefined) {
 function recordOf(
   wanted: WantedUnit,
   node: RackNode | undefined,
-  at: About & { way: readonly Stage[]; instance: ReturnType<typeof instanceOf>; raid: ReturnType<typeof raidOf> },
+  at: About & {
+    readonly way: readonly Stage[]
+    readonly instance: ReturnType<typeof instanceOf>
+    readonly raid: ReturnType<typeof raidOf>
+    readonly baseline: readonly BaselineItem[]
+    readonly isBrought: boolean
+  },
 ): Recorded {
   const deploys = at.way.some((stage) => stage.do === 'verb' && (stage.verb === 'active' || stage.verb === 'rebuild'))
   const undeploys = at.way.some((stage) => stage.do === 'verb' && stage.verb === 'deleted')
@@ -214,6 +259,7 @@ function recordOf(
       .toSorted(),
     raid: builds ? (at.raid.digest ?? null) : (before?.raid ?? null),
     drive: deploys ? (at.instance.drive?.digest ?? null) : undeploys ? null : (before?.drive ?? null),
+    ...recordedBaselines(at, before),
   }
 }
 

@@ -2,9 +2,10 @@
 import type * as z from 'zod'
 import { nearest } from '../../kit/text.ts'
 import { isSecretKey } from '../../conductor/store/secrets.ts'
+import { BASELINES, baselineRefusal } from './baseline.ts'
 import { findAt, plain, placeText, refused, type FilePlace, type Located, type LocatedMap } from './located.ts'
 import { inherited } from './merge.ts'
-import { NetworkError, networkDataOf, type Networks } from './network.ts'
+import { isOfNetwork, NetworkError, networkDataOf, type Networks } from './network.ts'
 import { expandRange, fill, MAX_RANGE, type Names } from './ranges.ts'
 import { RackFile, UnitSpec } from './schema.ts'
 
@@ -28,6 +29,7 @@ export const MAX_NODES = 10_000
 
 export function resolve(root: LocatedMap): Rack {
   const file = checked(RackFile, root, [])
+  checkGateways(root, file.networks ?? {})
   const profiles = mapOf(root, 'profiles')
   const nodes: WantedUnit[] = []
   for (const [rack, { value }] of mapOf(root, 'racks')?.entries ?? [])
@@ -46,6 +48,18 @@ export function resolve(root: LocatedMap): Rack {
   const networked = nodes.map((node) => withNetwork(node, file.networks ?? {}))
   networked.sort((a, b) => (a.name < b.name ? -1 : 1))
   return { site: file.site, file, root, nodes: networked }
+}
+
+/** A default route outside of its network is one that no server takes. */
+function checkGateways(root: LocatedMap, networks: Networks): void {
+  for (const [name, { gateway, cidr }] of Object.entries(networks)) {
+    const path = ['networks', name, 'gateway']
+    if (gateway !== undefined && !isOfNetwork(gateway, cidr))
+      throw refused(
+        findAt(root, path).at,
+        `${path.join('/')}: ${gateway} is no address of ${cidr}; correct one of them`,
+      )
+  }
 }
 
 /** Its config drive says what the networks of the file mean for it. */
@@ -121,6 +135,7 @@ function checked<T extends z.ZodType>(schema: T, located: LocatedMap, about: rea
 
 /** Of a union, what is wrong with the branch that fits best. */
 function deepest(issue: z.core.$ZodIssue): z.core.$ZodIssue {
+  if (issue.code === 'invalid_key') return { ...issue, message: issue.issues[0]?.message ?? issue.message }
   if (issue.code !== 'invalid_union') return issue
   const inner = issue.errors
     .flat()
@@ -181,6 +196,10 @@ function checkNode(node: WantedUnit, file: z.infer<typeof RackFile>): void {
     throw refuse('driver', 'is missing: write ipmi, redfish, idrac or fake-hardware')
   if (spec.bmc !== undefined && addressKey(spec.driver) === undefined)
     throw refuse('bmc', `the driver ${spec.driver} has no address of a BMC; remove it`)
+  for (const kind of BASELINES) {
+    const why = baselineRefusal(spec, kind)
+    if (why !== undefined) throw refuse(kind, why)
+  }
   for (const port of spec.ports ?? []) {
     const address = typeof port === 'string' ? port : port.address
     if (spec.absent_ports?.includes(address)) throw refuse('absent_ports', `${address} stands in ports too; remove one`)

@@ -2,6 +2,7 @@
 import { isIP } from 'node:net'
 import { z } from '../../conductor/api/node-input.ts'
 import { INTERFACES } from '../../conductor/node/policy/interfaces.ts'
+import { seriesReference } from '../../images/series.ts'
 import { isImageName } from '../../images/store.ts'
 
 /** Of a key, too: the reader of rack files refuses `__proto__`. */
@@ -31,10 +32,32 @@ const Secret = z.union([
 ])
 export type SecretSource = z.infer<typeof Secret>
 
+const Word = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}$/, 'may hold letters, digits and . + _ -')
+
+/** `NAME`, `NAME:VERSION` or `NAME@CHANNEL`. */
+export const storeSource = ({ store, version, channel }: StoreImage): string =>
+  channel !== undefined ? `${store}@${channel}` : version !== undefined ? `${store}:${version}` : store
+export interface StoreImage {
+  readonly store: string
+  readonly version?: string | undefined
+  readonly channel?: string | undefined
+}
+
 const Image = z.union([
-  z.strictObject({
-    store: z.string().refine(isImageName, 'is no name of an image').describe('A name in the image store.'),
-  }),
+  z
+    .strictObject({
+      store: z.string().refine(isImageName, 'is no name of an image').describe('A name in the image store.'),
+      version: Word.optional().describe('Of the image; it never changes.'),
+      channel: Word.optional().describe('Of the image: a node that is behind it differs from the file.'),
+    })
+    .refine(({ version, channel }) => version === undefined || channel === undefined, {
+      message: 'names a version and a channel; remove one of them',
+      path: ['channel'],
+    })
+    .refine((image) => storeSource(image) === image.store || seriesReference(storeSource(image)) !== undefined, {
+      message: 'cannot have versions or channels; give the image another name',
+      path: ['store'],
+    }),
   z.strictObject({
     url: z.url({ protocol: /^(https?|file)$/ }),
     sha256: z
@@ -104,6 +127,35 @@ const UserData = z
   .union([z.string(), SecretRef, z.strictObject({ file: z.string().describe('Beside the rack file.') })])
   .describe('Text, a file, or a secret.')
 
+/** In a URL. */
+export const hasUser = (url: string): boolean =>
+  URL.canParse(url) && (new URL(url).username !== '' || new URL(url).password !== '')
+
+const SettingValue = z.union([z.string().max(255), z.number(), z.boolean()])
+const Bios = z
+  .record(z.string().min(1).max(255), SettingValue)
+  .refine((settings) => Object.keys(settings).length <= 100, 'names more than 100 settings')
+  .describe('BIOS settings that the server shall have; those that are not named stay as they are.')
+
+const Firmware = z
+  .record(
+    z.string().regex(/^(bios|bmc|nic:.{1,255})$/, 'is not one of bios, bmc and nic:SERIAL'),
+    z.strictObject({
+      version: z.string().min(1).max(255).describe('As the server names it once it is installed.'),
+      url: z
+        .url({ protocol: /^(https?|file)$/ })
+        .max(2048)
+        .refine((url) => !hasUser(url), 'has a user or a password, which all readers would see'),
+      checksum: z
+        .string()
+        .regex(/^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/i, 'is not sha256:HEX or sha512:HEX')
+        .optional(),
+      wait: z.number().int().min(1).max(86_400).optional().describe('Seconds before the next component.'),
+    }),
+  )
+  .refine((components) => Object.keys(components).length <= 16, 'names more than 16 components')
+  .describe('Firmware that the server shall have: bios, bmc or nic:SERIAL.')
+
 export const NodeSpec = z.strictObject({
   driver: z.string().min(1).max(255).optional().describe('ipmi, redfish, idrac or fake-hardware.'),
   bmc: z.string().min(1).max(255).optional().describe('Address of the BMC: ipmi_address or redfish_address.'),
@@ -130,6 +182,12 @@ export const NodeSpec = z.strictObject({
   ports: z.array(Port).max(100).optional(),
   absent_ports: z.array(MacText).max(100).optional().describe('Ports that are removed, if they are there.'),
   raid: Dict.optional().describe('target_raid_config: what a RAID clean step builds.'),
+  bios: Bios.optional(),
+  firmware: Firmware.optional(),
+  service: z
+    .boolean()
+    .optional()
+    .describe('Whether an active server is serviced (restarted) for its bios and firmware (false).'),
   image: Name.optional().describe('A name of `images`; needed for `want: active`.'),
   configdrive: z
     .strictObject({
@@ -201,7 +259,7 @@ export const RackFile = z.strictObject({
 export function jsonSchema(): Record<string, unknown> {
   const { use } = UnitOnly
   const loose = (schema: z.ZodType) => ({
-    ...z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }),
+    ...(withBraces(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' })) as object),
     patternProperties: { '^[+-]': {} },
   })
   const whole = z.toJSONSchema(RackFile, { io: 'input', unrepresentable: 'any' }) as {
@@ -212,6 +270,18 @@ export function jsonSchema(): Record<string, unknown> {
   const units = (racks?.additionalProperties.properties as { units?: Record<string, unknown> } | undefined)?.units
   if (units) units.additionalProperties = withoutDialect(loose(UnitSpec))
   return { title: 'Rack file of Rackward', ...whole }
+}
+
+/** A text of a unit may be one that is filled in, such as `{n}`. */
+function withBraces(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(withBraces)
+  if (schema === null || typeof schema !== 'object') return schema
+  const { format, ...rest } = schema as { format?: unknown }
+  const entries = Object.entries(rest).map(([key, value]) => [
+    key,
+    key === 'pattern' && typeof value === 'string' ? `(?:${value})|\\{.+\\}` : withBraces(value),
+  ])
+  return { ...Object.fromEntries(entries), ...(typeof format === 'string' || format === undefined ? {} : { format }) }
 }
 
 function withoutDialect(schema: Record<string, unknown>): Record<string, unknown> {

@@ -13,6 +13,10 @@ export interface Way {
   readonly cleans: boolean
   /** A new RAID is to be built. */
   readonly raid: Stage | undefined
+  /** What brings BIOS settings and firmware about; empty: they are as wanted. */
+  readonly baseline: readonly object[]
+  /** An active node is serviced for them. */
+  readonly service: boolean
   /** Image or config drive are other ones than those of the instance. */
   readonly rebuild: boolean
   /** Arguments of the deploy. */
@@ -50,13 +54,16 @@ export function wayOf(way: Way): WayFound {
   return { stages: towards(way, state) }
 }
 
-function towards({ node, want, inspect, cleans, raid, drive, prepare }: Way, state: string): Stage[] {
+function towards({ node, want, inspect, cleans, raid, baseline, drive, prepare }: Way, state: string): Stage[] {
   const isInspected = node?.inspected === true || !inspect
-  const viaManageable = state !== 'available' || raid !== undefined || want === 'manageable'
+  const steps = [...baseline, ...(raid && want !== 'manageable' ? RAID_STEPS : [])]
+  const viaManageable = state !== 'available' || steps.length > 0 || want === 'manageable'
   const stages: Stage[] = viaManageable && state !== 'manageable' ? [verb('manage')] : []
+  if (viaManageable && want !== 'manageable' && !isInspected) stages.push(verb('inspect'))
+  if (raid && want !== 'manageable') stages.push(raid)
+  if (steps.length > 0)
+    stages.push(verb('clean', { erases: steps.length > baseline.length, arguments: { clean_steps: steps } }))
   if (want === 'manageable') return stages
-  if (viaManageable && !isInspected) stages.push(verb('inspect'))
-  if (raid) stages.push(raid, verb('clean', { erases: true, arguments: { clean_steps: RAID_STEPS } }))
   if (viaManageable) stages.push(verb('provide', { erases: cleans }))
   return want === 'active' ? [...stages, ...prepare, deploy('active', drive)] : stages
 }
@@ -70,11 +77,13 @@ const deploy = (name: 'active' | 'rebuild', drive: Way['drive']): Stage =>
   verb(name, drive ? { arguments: { configdrive: drive } } : {})
 
 function fromInstance(way: Way, state: 'active' | 'deploy failed'): WayFound {
-  const { want, rebuild, drive, prepare } = way
+  const { want, rebuild, baseline, drive, prepare } = way
+  const serviced: Stage[] =
+    way.service && baseline.length > 0 ? [verb('service', { arguments: { service_steps: baseline } })] : []
   if (want === 'available') return { stages: [verb('deleted'), ...towards(way, 'available')] }
   if (want === 'manageable') return { refused: `it is ${state}; write "want: available" first, which undeploys it` }
   if (state === 'deploy failed') return { stages: [...prepare, deploy('active', drive)] }
-  return { stages: rebuild ? [...prepare, deploy('rebuild', drive)] : [] }
+  return { stages: [...serviced, ...(rebuild ? [...prepare, deploy('rebuild', drive)] : [])] }
 }
 
 function goneFrom(node: RackNode): WayFound {

@@ -2,7 +2,7 @@
 import { digestOf, SECRET_KEY } from '../../conductor/rollouts/plan.ts'
 import { INTERFACES } from '../../conductor/node/policy/interfaces.ts'
 import { addressKey, type Rack, type WantedUnit } from './resolve.ts'
-import type { ImageSpec, NodeSpec } from './schema.ts'
+import { storeSource, type ImageSpec, type NodeSpec } from './schema.ts'
 
 export type Fields = Readonly<Record<string, unknown>>
 
@@ -80,7 +80,7 @@ export const portsOf = ({ ports }: NodeSpec): WantedPort[] =>
 export function imageOf({ spec }: Pick<WantedUnit, 'spec'>, { file }: Pick<Rack, 'file'>): Fields | undefined {
   const image: ImageSpec | undefined = spec.image === undefined ? undefined : file.images?.[spec.image]
   if (!image) return undefined
-  if ('store' in image) return { image_source: image.store }
+  if ('store' in image) return { image_source: storeSource(image) }
   const [algo, value] = image.sha512 === undefined ? ['sha256', image.sha256] : ['sha512', image.sha512]
   return {
     image_source: image.url,

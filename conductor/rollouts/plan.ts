@@ -29,6 +29,7 @@ export const VERBS = {
   rebuild: 'active',
   deleted: 'available',
   clean: 'manageable',
+  service: 'active',
 } as const
 export type PlanVerb = keyof typeof VERBS
 
@@ -62,6 +63,10 @@ export const Recorded = z.strictObject({
   raid: z.string().nullable(),
   /** Digest of the config drive that the instance was given. */
   drive: z.string().nullable(),
+  /** Name -> value of the BIOS settings that were brought about; absent: the file named none. */
+  bios: z.record(z.string(), z.string()).optional(),
+  /** Component -> version. */
+  firmware: z.record(z.string(), z.string()).optional(),
 })
 export type Recorded = z.infer<typeof Recorded>
 
@@ -123,13 +128,28 @@ export const digestOf = (value: unknown): string => sha256Hex(stableJson(value))
 /** Of everything in a plan: one that was edited by hand has another. */
 export const planHash = (plan: Omit<Plan, 'hash'>): string => digestOf({ ...plan, hash: undefined })
 
-export const END_KINDS = ['boot', 'erase', 'raid', 'deploy', 'rebuild', 'undeploy', 'unport', 'forget'] as const
+export const END_KINDS = [
+  'boot',
+  'erase',
+  'raid',
+  'bios',
+  'firmware',
+  'service',
+  'deploy',
+  'rebuild',
+  'undeploy',
+  'unport',
+  'forget',
+] as const
 export type EndKind = (typeof END_KINDS)[number]
 
 export const END_TEXTS: Readonly<Record<EndKind, string>> = {
   boot: 'is restarted into the ramdisk: what runs on it ends',
   erase: 'is cleaned: its disks are erased',
   raid: 'gets a new RAID: its disks are erased',
+  bios: 'gets other BIOS settings: it is restarted',
+  firmware: 'gets other firmware: it is restarted',
+  service: 'is serviced: it is restarted under its instance',
   deploy: 'is deployed: an image is written over its disk',
   rebuild: 'is rebuilt: the image is written anew, and its instance ends',
   undeploy: 'is undeployed: its instance ends, and its disks are cleaned',
@@ -137,26 +157,34 @@ export const END_TEXTS: Readonly<Record<EndKind, string>> = {
   forget: 'is deleted: its record goes',
 }
 
-/** What a stage ends; undefined: nothing. Derived from the stage, so that no plan can hide it. */
-export function endOf(stage: Stage): EndKind | undefined {
-  if (stage.do === 'remove port') return 'unport'
-  if (stage.do === 'delete') return 'forget'
-  if (stage.do !== 'verb') return undefined
-  const kinds: Readonly<Record<PlanVerb, EndKind | undefined>> = {
-    manage: undefined,
-    inspect: 'boot',
-    provide: stage.erases === false ? undefined : 'erase',
-    active: 'deploy',
-    rebuild: 'rebuild',
-    deleted: 'undeploy',
-    clean: 'raid',
+/** What a stage ends. Derived from the stage, so that no plan can hide it. */
+export function endsOfStage(stage: Stage): readonly EndKind[] {
+  if (stage.do === 'remove port') return ['unport']
+  if (stage.do === 'delete') return ['forget']
+  if (stage.do !== 'verb') return []
+  const kinds: Readonly<Record<PlanVerb, () => readonly EndKind[]>> = {
+    manage: () => [],
+    inspect: () => ['boot'],
+    provide: () => (stage.erases === false ? [] : ['erase']),
+    active: () => ['deploy'],
+    rebuild: () => ['rebuild'],
+    deleted: () => ['undeploy'],
+    clean: () => endsOfSteps(stage.arguments, 'clean_steps'),
+    service: () => ['service', ...endsOfSteps(stage.arguments, 'service_steps')],
   }
-  return kinds[stage.verb]
+  return kinds[stage.verb]()
 }
 
-export const endsOf = (item: Pick<PlanItem, 'stages'>): EndKind[] => [
-  ...new Set(item.stages.flatMap((stage) => endOf(stage) ?? [])),
-]
+const StepNames = z.array(z.looseObject({ interface: z.enum(['bios', 'firmware', 'raid']) })).min(1)
+
+/** Steps that are not known, and those that nobody sees here, may erase disks. */
+function endsOfSteps(given: Readonly<Record<string, unknown>> = {}, key: string): readonly EndKind[] {
+  const { [key]: steps, ...others } = given
+  const named = StepNames.safeParse(steps)
+  return named.success && Object.keys(others).length === 0 ? named.data.map((step) => step.interface) : ['raid']
+}
+
+export const endsOf = (item: Pick<PlanItem, 'stages'>): EndKind[] => [...new Set(item.stages.flatMap(endsOfStage))]
 
 /** What each kind ends, by node. */
 export type Agreed = Readonly<Partial<Record<EndKind, readonly string[]>>>

@@ -17,12 +17,13 @@ export const FirmwareUpdates = z.strictObject({
       z.strictObject({
         component: z.string().max(64),
         url: z.string().min(1).max(2048),
+        checksum: z.string().max(140).optional(),
         wait: z.number().int().min(1).optional(),
       }),
     )
     .min(1)
     .max(100)
-    .describe('the firmware to install, as a list of {component, url, wait (seconds)}'),
+    .describe('the firmware to install, as a list of {component, url, checksum, wait (seconds)}'),
 })
 
 /** The same through a BMC: the file is checked before it is installed, and one component stands in it once. */

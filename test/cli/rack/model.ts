@@ -1,5 +1,5 @@
 /** A conductor as a rack plan sees it, as values: carries plans out at once, as a roll-out without failures does. */
-import { endOf, type PlanItem, type Plan, type Stage, VERBS } from '../../../conductor/rollouts/plan.ts'
+import { endsOfStage, type PlanItem, type Plan, type Stage, VERBS } from '../../../conductor/rollouts/plan.ts'
 import type { RackNode } from '../../../conductor/api/rack-schemas.ts'
 import { MASK } from '../../../conductor/api/views.ts'
 import { readLocated } from '../../../cli/rack/located.ts'
@@ -11,6 +11,8 @@ export const observing = (nodes: readonly RackNode[]): Observed => ({
   nodes,
   cleans: true,
   secretsDiffer: new Set(),
+  baselines: new Map(),
+  behind: new Map(),
   files: new Map(),
 })
 
@@ -46,7 +48,7 @@ const stored = (value: unknown): unknown => (isPlaceholder(value) ? MASK : value
 export function applied(plan: Plan, nodes: readonly RackNode[], mayEnd = true): RackNode[] {
   const byName = new Map(nodes.map((node) => [node.name ?? '', node]))
   for (const item of plan.items) {
-    if (!mayEnd && item.stages.some((stage) => endOf(stage) !== undefined)) continue
+    if (!mayEnd && item.stages.some((stage) => endsOfStage(stage).length > 0)) continue
     const node = carriedOut(item, byName.get(item.node))
     if (node) byName.set(item.node, node)
     else byName.delete(item.node)

@@ -151,3 +151,16 @@ test('a netmask has as many leading ones as its prefix, and is an address', () =
     }),
   )
 })
+
+test('a gateway outside of its network is refused with its line', async () => {
+  const text = (gateway: string) => `version: 1
+site: lab
+networks:
+  mgmt: { cidr: 10.0.0.0/24, gateway: ${gateway} }
+`
+  await expect(readLocated(text('10.0.1.1'), 'rack.yaml').then(resolve)).rejects.toThrow(
+    /rack\.yaml:4:\d+: networks\/mgmt\/gateway: 10\.0\.1\.1 is no address of 10\.0\.0\.0\/24; correct one of them/,
+  )
+  await expect(readLocated(text('"fe80::1"'), 'rack.yaml').then(resolve)).rejects.toThrow(/is no address of/)
+  expect(resolve(await readLocated(text('10.0.0.1'), 'rack.yaml')).nodes).toEqual([])
+})
