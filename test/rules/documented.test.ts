@@ -51,6 +51,7 @@ const MENTIONED = new Set([
   'openstack notification',
   'systemctl status',
   'ulimit -n',
+  'vagrant halt',
   'kill -9',
   'htpasswd -D',
   'mv rackward.db rackward.db.old',

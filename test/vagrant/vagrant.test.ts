@@ -1,4 +1,5 @@
-/** The Vagrant rack for real: brought up, one server imaged through its virtual BMC, taken away again. */
+/** The Vagrant rack for real: the commands of vagrant/README.md in its order, from "up" over deploys and the loss of a
+ *  server to "down". */
 import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -25,8 +26,18 @@ async function vagrant(args: readonly string[], timeoutMs = 20 * MINUTE_MS): Pro
     throw new Error(`vagrant ${args.join(' ')} ended with ${code}:\n${stdout.slice(-TAIL)}\n${stderr.slice(-TAIL)}`)
   return stdout
 }
+/** In the conductor's machine, as after `sudo -i`. */
 const inside = (script: string, timeoutMs = 5 * MINUTE_MS) =>
-  vagrant(['ssh', 'conductor', '-c', `sudo bash -c ${JSON.stringify(script)}`], timeoutMs)
+  vagrant(['ssh', 'conductor', '-c', `sudo -i bash -c ${quoted(script)}`], timeoutMs)
+const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
+const onHost = (argv: readonly string[]) => runOk(argv, { timeoutMs: MINUTE_MS })
+/** Until what a command prints fits. */
+const prints = (command: string, pattern: RegExp, timeoutMs: number) =>
+  until(async () => pattern.test(await inside(`${command} || true`)), {
+    what: `${command} to print ${String(pattern)}`,
+    timeoutMs,
+    everyMs: 10_000,
+  })
 const libvirt = new Libvirtd(dir)
 
 beforeAll(async () => {
@@ -49,40 +60,60 @@ test('the conductor runs, and finds nothing on its rack that hurts', { timeout: 
   expect(await inside('rackward mesh status')).toMatch(/leader +conductor/)
 })
 
-test(
-  'a blank server is enrolled, imaged through its BMC, and comes into the mesh',
-  { timeout: 40 * MINUTE_MS },
-  async () => {
-    await inside('rackward node enroll -f /root/rack.yaml')
-    await inside('rackward node manage server-1 --wait')
-    await inside('rackward node provide server-1 --wait', 15 * MINUTE_MS)
+test('the BMCs of the servers speak Redfish as well', { timeout: 20 * MINUTE_MS }, async () => {
+  await inside('rackward node enroll -f rack.yaml')
+  await inside('rackward node manage server-1 server-2 server-3 --wait')
+  await inside('rackward node enroll -f rack-redfish.yaml')
+  expect(await inside('rackward node show server-2')).toMatch(/redfish-virtual-media/)
+  await inside('rackward node power on server-2 --wait')
+  expect(await inside('rackward node list')).toMatch(/server-2 +manageable +power on/)
+  await inside('rackward node power off server-2 --wait')
+  // From here on by IPMI: the file changes what it names, so the nodes are enrolled anew.
+  await inside('rackward node delete server-1 server-2 server-3')
+})
+
+test('blank servers are imaged through their BMCs, and come into the mesh', { timeout: 90 * MINUTE_MS }, async () => {
+  await inside('rackward node enroll -f rack.yaml')
+  await inside('rackward node manage server-1 server-2 server-3 --wait')
+  await inside('rackward node provide server-1 server-2 server-3 --wait', 30 * MINUTE_MS)
+  for (const name of ['server-1', 'server-2'])
     await inside(
-      'rackward node deploy server-1 --image debian-12-mesh --configdrive @/root/server-1.json --wait',
+      'rackward node deploy server-1 --image debian-12-mesh --configdrive @server-1.json --wait'.replaceAll(
+        'server-1',
+        name,
+      ),
       20 * MINUTE_MS,
     )
-    expect(await inside('rackward node list')).toMatch(/server-1 +active +power on/)
-    await until(async () => /server-1 +\w+ +server-1 .*open/.test(await inside('rackward mesh status')), {
-      what: 'server-1 to be a member of the mesh',
-      timeoutMs: 15 * MINUTE_MS,
-      everyMs: 10_000,
-    })
-  },
-)
+  expect(await inside('rackward node list')).toMatch(/server-1 +active +power on/)
+  for (const name of ['server-1', 'server-2'])
+    await prints('rackward mesh status', new RegExp(`${name} +healthy +${name} .*open`), 15 * MINUTE_MS)
+})
 
 test('the web console and the serial port of a server are reached from this machine', async () => {
   expect((await fetch(`http://localhost:${WEB_PORT}/ui/`)).status).toBe(200)
   // Its BMC switched it on anew since its serial port became a socket.
-  const { stdout } = await run(['virsh', '-c', 'qemu:///system', 'dumpxml', 'rackward_server-1'], {
-    timeoutMs: MINUTE_MS,
-  })
-  expect(stdout).toContain("<source mode='bind' host='127.0.0.1' service='9101'")
+  expect(await onHost(['virsh', '-c', 'qemu:///system', 'dumpxml', 'rackward_server-1'])).toContain(
+    "<source mode='bind' host='127.0.0.1' service='9101'",
+  )
 })
 
-test('the BMC of a server speaks Redfish as well', { timeout: 15 * MINUTE_MS }, async () => {
-  const login = 'RACKWARD_BMC_PASSWORD=rack-secret'
-  await inside(`${login} rackward node enroll by-redfish --driver redfish --bmc https://10.88.0.202 --user admin`)
-  await inside('rackward node manage by-redfish --wait')
-  await inside('rackward node power on by-redfish --wait')
-  expect(await inside('rackward node list')).toMatch(/by-redfish +manageable +power on/)
-  await inside('rackward node power off by-redfish --wait')
-})
+test(
+  'a server that loses its power is fenced, and its instance runs on another one',
+  { timeout: 40 * MINUTE_MS },
+  async () => {
+    await inside(`practice driver 10.88.0.2 7070 <<<'{"call":"add","id":"web","ip":"10.88.0.61","host":"server-1"}'`)
+    await prints('curl http://10.88.0.61/', /web on server-1/, 5 * MINUTE_MS)
+    await inside('rackward mesh arm --why practice')
+
+    await onHost('virsh -c qemu:///system destroy rackward_server-1'.split(' '))
+    await prints('rackward incident list', /server-1 +evacuated .*1 CONFIRMED/, 15 * MINUTE_MS)
+    const INCIDENT = /^(\S+) +server-1 /m.exec(await inside('rackward incident list'))?.[1] ?? ''
+    expect(await inside('rackward incident show INCIDENT'.replace('INCIDENT', INCIDENT))).toMatch(
+      /evacuated: every instance has arrived/,
+    )
+    expect(await inside('curl http://10.88.0.61/')).toMatch(/web on server-2/)
+
+    await inside('rackward node power on server-1')
+    await prints('rackward mesh status', /server-1 +healthy +server-1 .*open/, 15 * MINUTE_MS)
+  },
+)

@@ -112,7 +112,23 @@ export const ELSEWHERE: readonly (readonly [file: string, marker: string, ...com
     'OS_CLOUD=rack metalsmith deploy --resource-class compute --image http://192.0.2.1:8080/image.qcow2 --image-checksum SHA256 --hostname web-1',
     'metalsmith list',
   ],
-  ['test/vagrant/vagrant.test.ts', "'up'", 'vagrant up'],
+  ['test/vagrant/vagrant.test.ts', "'up'", 'vagrant up', 'RACKWARD_WEB_PORT=16385 vagrant up'],
+  ['test/vagrant/vagrant.test.ts', "'destroy'", 'vagrant destroy -f'],
+  [
+    'test/vagrant/vagrant.test.ts',
+    'as after `sudo -i`',
+    'vagrant ssh conductor',
+    'rackward node enroll -f rack-redfish.yaml',
+    'rackward node manage server-1 server-2 server-3 --wait',
+    'rackward node provide server-1 server-2 server-3 --wait',
+    'rackward node deploy server-1 --image debian-12-mesh --configdrive @server-1.json --wait',
+    'rackward mesh arm --why practice',
+    `practice driver 10.88.0.2 7070 <<<'{"call":"add","id":"web","ip":"10.88.0.61","host":"server-1"}'`,
+    'curl http://10.88.0.61/',
+    'virsh -c qemu:///system destroy rackward_server-1',
+    'rackward incident show INCIDENT',
+    'rackward node power on server-1',
+  ],
 ]
 
 /** Why not with these words, a test, a text that stands in it, and the commands whose work it does. */
@@ -140,6 +156,12 @@ export const SAME_WORK: readonly (readonly [reason: string, file: string, marker
     'rackward image build uki --config /etc/rackward/conductor.yaml',
   ],
   ['the same', 'test/arm64/deploy.test.ts', 'arm64Ramdisk()', 'rackward image build ramdisk --arch arm64'],
+  [
+    'the same with another name',
+    'test/cli/documented-commands.test.ts',
+    '/fake console/',
+    'rackward node console server-1',
+  ],
   [
     'pcs is not installed: cibadmin gives a real Pacemaker what pcs makes of these words',
     'test/mesh/pacemaker.test.ts',
@@ -175,6 +197,7 @@ export const SAME_WORK: readonly (readonly [reason: string, file: string, marker
 
 /** Programs and machines of others, which no test here has. */
 export const NOT_HERE: readonly (readonly [reason: string, ...commands: string[]])[] = [
+  ['a box from the Internet', 'RACKWARD_BOX=debian/bookworm64 vagrant up'],
   ['a server at another place', 'ssh -L 8443:127.0.0.1:8443 root@HOST', 'ssh rescue@<its address>'],
   ['a cluster of the reader', 'kubectl get nodes', 'kubectl uncordon', 'consul snapshot save'],
 ]

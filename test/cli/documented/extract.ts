@@ -13,6 +13,7 @@ export interface Shown {
 
 export const PAGES: readonly string[] = [
   'README.md',
+  'vagrant/README.md',
   ...readdirSync(join(ROOT, 'docs')).flatMap((name) =>
     // A list of what was decided, and when: nobody is told to type what it names.
     name.endsWith('.md') && name !== 'decisions.md' ? [`docs/${name}`] : [],
