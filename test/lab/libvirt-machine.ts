@@ -7,7 +7,8 @@ import type { Run } from '../../kit/run.ts'
 import type { Identity, Machine, MachineEvent, NextBoot, PowerState, SecureBootNext } from '../redfish/machine.ts'
 import { macsIn, uuidIn, withBootOrder, withMedium } from './libvirt-domain.ts'
 
-const TIMEOUT_MS = 30_000
+/** Emulated machines may have all cores for a while. */
+const TIMEOUT_MS = 120_000
 const LOOK_MS = 1_000
 /** Firmware that touches no boot device by then waits at a menu. */
 const POST_MS = 180_000
@@ -28,6 +29,7 @@ export class LibvirtMachine implements Machine {
   inPost = false
   private readonly run: Run
   private readonly dir: string
+  private readonly say: (line: string) => void
   private listener: (event: MachineEvent) => void = () => undefined
   private postEndsMs = 0
   private touchesAtStart = 0
@@ -39,6 +41,7 @@ export class LibvirtMachine implements Machine {
     this.identity = identity
     this.run = run
     this.dir = dir
+    this.say = say
     this.looking = setInterval(() => {
       if (this.isLooking) return
       this.isLooking = true
@@ -119,6 +122,7 @@ export class LibvirtMachine implements Machine {
     return mine
   }
 
+  /** The BMC has answered already when libvirt refuses: it is said here, and the others go on. */
   private redefine = (change: (xml: string) => string): Promise<void> =>
     this.alone(async () => {
       const xml = await this.virsh('dumpxml', '--inactive', '--security-info', this.name)
@@ -127,7 +131,7 @@ export class LibvirtMachine implements Machine {
       const file = join(this.dir, 'domain.xml')
       await writeFile(file, changed, { mode: 0o600 })
       await this.virsh('define', file)
-    })
+    }).catch((error: Error) => this.say(`${this.name}: ${error.message}`))
 
   private async pull(): Promise<void> {
     if (!(await this.isOn())) return

@@ -20,7 +20,7 @@ const env = {
 }
 const TAIL = 4_000
 /** What Vagrant printed says why it failed; its own last line does not. */
-async function vagrant(args: readonly string[], timeoutMs = 20 * MINUTE_MS): Promise<string> {
+async function vagrant(args: readonly string[], timeoutMs = 30 * MINUTE_MS): Promise<string> {
   const { code, stdout, stderr } = await run(['vagrant', ...args], { timeoutMs, cwd: ROOT, env })
   if (code !== 0)
     throw new Error(`vagrant ${args.join(' ')} ended with ${code}:\n${stdout.slice(-TAIL)}\n${stderr.slice(-TAIL)}`)
@@ -45,9 +45,9 @@ beforeAll(async () => {
   await mkdir(dir, { recursive: true })
   await libvirt.up()
   // As `npm run vagrant` does.
-  await runOk([process.execPath, join(ROOT, 'dist/test/vagrant/main.js')], { timeoutMs: 20 * MINUTE_MS })
+  await runOk([process.execPath, join(ROOT, 'dist/test/vagrant/main.js')], { timeoutMs: 40 * MINUTE_MS })
   await vagrant(['up', '--no-parallel'])
-}, 40 * MINUTE_MS)
+}, 70 * MINUTE_MS)
 afterAll(async () => {
   await vagrant(['destroy', '-f'], 5 * MINUTE_MS).catch((error: Error) => process.stderr.write(`${error.message}\n`))
   await run(['virsh', '-c', 'qemu:///system', 'net-destroy', 'rackward'], { timeoutMs: MINUTE_MS })
