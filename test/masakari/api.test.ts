@@ -229,7 +229,8 @@ describe.concurrent('what is done on a living host', () => {
     const payload = { event: 'STOPPED', process_name: 'nova-compute' }
     const taken = await bench.notify('h1', { type: 'PROCESS', payload })
     await settled(taken.body.notification.notification_uuid, 'finished')
-    expect(bench.cloud.orders.filter((order) => order.startsWith('disable'))).toEqual(['disable h1'])
+    // A leader that takes over meanwhile (the other test) may say it once more.
+    expect(new Set(bench.cloud.orders.filter((order) => order.startsWith('disable')))).toEqual(new Set(['disable h1']))
     expect(bench.mesh.core.cluster.holds.size).toBe(0)
   })
 })
