@@ -39,6 +39,19 @@ interface Plan {
 const TIMEOUT_MS = 10 * 60_000
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' }
 
+/** Debian packages that the conductor needs. Whatever installs it without apt installs these first. */
+export const CONDUCTOR_NEEDS = [
+  'ipmitool',
+  'freeipmi-tools',
+  'ipxe',
+  'zstd',
+  'xz-utils',
+  'openssl',
+  'iproute2',
+  'init-system-helpers',
+  'systemd',
+] as const
+
 const plans = (version: string, completion: string): readonly Plan[] => [
   {
     name: 'rackward-common',
@@ -54,7 +67,7 @@ const plans = (version: string, completion: string): readonly Plan[] => [
   {
     name: 'rackward',
     summary: 'bare-metal provisioning and high availability: conductor',
-    depends: `rackward-common (= ${version}), ipmitool, freeipmi-tools, ipxe, zstd, xz-utils, openssl, iproute2, init-system-helpers, systemd`,
+    depends: [`rackward-common (= ${version})`, ...CONDUCTOR_NEEDS].join(', '),
     recommends:
       'mmdebstrap, radvd, qemu-utils, genisoimage, cpio, kmod, binutils, fdisk, dosfstools, mtools, xorriso, e2fsprogs, grub-common, grub-pc-bin',
     files: [

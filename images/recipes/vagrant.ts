@@ -4,23 +4,15 @@
 import { chmod, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { runOk } from '../../kit/run.ts'
+import { CONDUCTOR_NEEDS } from '../packages/deb.ts'
 import { buildDebian, type Extras } from './debian.ts'
 
 const TIMEOUT_MS = 20 * 60_000
 const SPARE_MIB = 3_072
 const GIB = 1024 ** 3
 
-/** What the packages depend on, and what Vagrant's own set-up calls. */
-const PACKAGES = [
-  'ipmitool',
-  'freeipmi-tools',
-  'ipxe',
-  'openssl',
-  'genisoimage',
-  'curl',
-  'rsync',
-  'init-system-helpers',
-] as const
+/** What the conductor's package depends on, what it recommends for boot ISOs, and what Vagrant's own set-up calls. */
+const PACKAGES = [...CONDUCTOR_NEEDS, 'genisoimage', 'curl', 'rsync'] as const
 
 /** The first card gets its address from Vagrant's own network; there is no config drive, so cloud-init would only wait
  *  for one. */
