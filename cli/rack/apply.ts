@@ -11,7 +11,8 @@ import { formatOf, print, said, show, tableOf } from '../show.ts'
 import { makePlan, readRack } from './command.ts'
 import { expandRange, foldNames } from './ranges.ts'
 import { readSecrets } from './secrets.ts'
-import { planText } from './text.ts'
+import { mustHoldPolicy } from './observe.ts'
+import { hasWork, planText } from './text.ts'
 import { shellWord } from '../shell-word.ts'
 
 export interface ApplyOptions extends Common {
@@ -29,7 +30,8 @@ export async function apply(planFile: string | undefined, options: ApplyOptions)
   const { plan, rack, directory } =
     planFile === undefined ? await makePlan(api, options.file) : await readPlan(planFile, options.file)
   if (planFile === undefined) print(planText(plan))
-  if (plan.items.length === 0) {
+  await mustHoldPolicy(api, plan)
+  if (!hasWork(plan)) {
     if (plan.refused.length > 0)
       throw new CliError('refused', plan.refused.map(({ node, why }) => `${node}: ${why}`).join('\n'))
     return print('nothing is to be done')

@@ -10,7 +10,7 @@ import { placeText, type Located } from './located.ts'
 import { observe } from './observe.ts'
 import { planOf } from './plan.ts'
 import { resolve, secretName, type Rack } from './resolve.ts'
-import { allowWords, planText } from './text.ts'
+import { allowWords, hasWork, planText } from './text.ts'
 
 export interface RackOptions extends Common {
   readonly file: string
@@ -38,9 +38,9 @@ export async function plan(options: RackOptions): Promise<void> {
   if (options.out !== undefined) await writeWhole(options.out, `${JSON.stringify(made, null, 2)}\n`)
   await show(made, format, () => {
     const apply = `Apply: rackward rack apply ${options.out === undefined ? '' : `${options.out} `}-f ${options.file}`
-    return made.items.length > 0 ? `${planText(made)}\n${[apply, ...allowWords(made)].join(' ')}` : planText(made)
+    return hasWork(made) ? `${planText(made)}\n${[apply, ...allowWords(made)].join(' ')}` : planText(made)
   })
-  if (made.items.length > 0 || made.refused.length > 0) process.exitCode = STATUSES.different
+  if (hasWork(made) || made.refused.length > 0) process.exitCode = STATUSES.different
 }
 
 /** Each value of a node with the file, the line and the profile that say it. */
@@ -67,6 +67,6 @@ function valueText(located: Located): string {
 }
 
 export async function schema(): Promise<void> {
-  const { jsonSchema } = await import('./schema.ts')
+  const { jsonSchema } = await import('./json-schema.ts')
   print(JSON.stringify(jsonSchema(), null, 2))
 }

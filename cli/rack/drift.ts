@@ -5,6 +5,7 @@ import { MASK } from '../../conductor/api/views.ts'
 import { digestOf } from '../../conductor/rollouts/plan.ts'
 import { baselineItems } from './baseline.ts'
 import { isChannel, type Observed } from './plan.ts'
+import { siteDrift } from './site.ts'
 import type { Rack, WantedUnit } from './resolve.ts'
 import { driveOf, fieldsOf, imageOf, isPlaceholder, portsOf } from './wanted.ts'
 
@@ -50,6 +51,7 @@ export function driftOf(rack: Rack, observed: Observed, boot: BootDevices = new 
     nodeDrift(wanted, byName.get(wanted.name), { rack, observed, boot, say })
     return found
   })
+  differences.push(...siteDrift(rack, observed.site ?? {}))
   const names = new Set(rack.nodes.map(({ name }) => name))
   for (const { name, uuid, recorded } of observed.nodes)
     if (recorded?.site === rack.site && !names.has(name ?? ''))

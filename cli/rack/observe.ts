@@ -3,16 +3,19 @@ import { readFile, stat } from 'node:fs/promises'
 import { resolve as resolvePath } from 'node:path'
 import type { ImageStatus } from '../../conductor/api/image-series-schemas.ts'
 import type { RackNode, RackPage } from '../../conductor/api/rack-schemas.ts'
+import type { Plan } from '../../conductor/rollouts/plan.ts'
 import { CliError } from '../error.ts'
 import type { Api } from '../server.ts'
 import { placeText } from './located.ts'
 import type { SeenBaseline } from './baseline.ts'
 import { isChannel, type BehindChannel, type Observed } from './plan.ts'
 import { whereOf, type Rack } from './resolve.ts'
+import { policyDigest, type SeenSite } from './site.ts'
 import { readSecrets } from './secrets.ts'
 import { fieldsOf, isPlaceholder } from './wanted.ts'
 
 const MAX_USER_DATA_BYTES = 1024 * 1024
+const MESH = '/rackward/v1/mesh'
 const PLACES_AT_ONCE = 5_000
 /** Requests of single nodes under way. */
 const NODES_AT_ONCE = 8
@@ -30,6 +33,7 @@ export async function observe(api: Api, rack: Rack, { directory, hardware }: Obs
     cleans,
     behind: await behindChannels(api, rack),
     baselines: await readBaselines(api, rack, nodes),
+    site: await seenSite(api, rack),
     files: await userData(rack, directory),
     secretsDiffer: await compareSecrets(api, rack, { nodes, directory }),
   }
@@ -77,6 +81,39 @@ async function readBaselines(
     found.set(name, { bios: bios ?? [], firmware: firmware ?? [] })
   })
   return found
+}
+
+/** Asked only for what the file says. */
+async function seenSite(api: Api, { file }: Rack): Promise<SeenSite> {
+  const named = async (path: string, names: readonly string[]) => {
+    const found = new Map<string, Record<string, unknown>>()
+    await forEach(names, async (name) => {
+      const one = await api.ask('GET', `${path}/${name}`).catch(unlessMissing)
+      if (one !== undefined) found.set(name, one as Record<string, unknown>)
+    })
+    return found
+  }
+  const policy = file.mesh?.policy && ((await api.ask('GET', MESH)) as Record<string, unknown>)
+  return {
+    ...(file.templates ? { templates: await named('/v1/deploy_templates', Object.keys(file.templates)) } : {}),
+    ...(file.runbooks ? { runbooks: await named('/v1/runbooks', Object.keys(file.runbooks)) } : {}),
+    ...(policy ? { policy } : {}),
+  }
+}
+
+const unlessMissing = (error: unknown): undefined => {
+  if (error instanceof CliError && error.kind === 'missing') return undefined
+  throw error
+}
+
+/** Throws when the policy of the mesh is another one than when the plan was made. */
+export async function mustHoldPolicy(api: Api, { acts = [] }: Pick<Plan, 'acts'>): Promise<void> {
+  for (const act of acts)
+    if (
+      act.do === 'mesh policy' &&
+      policyDigest((await api.ask('GET', MESH)) as Record<string, unknown>) !== act.before
+    )
+      throw new CliError('refused', 'mesh policy: it has changed since the plan was made; plan again')
 }
 
 /** Asked only where the file follows a channel: older conductors have none. */

@@ -12,6 +12,7 @@ import {
   type Stage,
 } from '../../conductor/rollouts/plan.ts'
 import { baselineItems, baselineSteps, type BaselineItem, type SeenBaseline } from './baseline.ts'
+import { siteActs, type SeenSite } from './site.ts'
 import { bringsBaseline, flawOf, itemText, openTexts, recordedBaselines } from './baseline-plan.ts'
 import { fieldsDifference, portBody, portsDifference, traitsDifference, type Difference } from './diff.ts'
 import { placeText } from './located.ts'
@@ -30,6 +31,8 @@ export interface Observed {
   readonly baselines: ReadonlyMap<string, SeenBaseline>
   /** Nodes that run another version than their channel is at, by name. */
   readonly behind: ReadonlyMap<string, BehindChannel>
+  /** What belongs to no node. */
+  readonly site?: SeenSite
   /** Content of the user_data files. */
   readonly files: ReadonlyMap<string, string>
 }
@@ -50,9 +53,11 @@ export function planOf(rack: Rack, observed: Observed): Plan {
   const items = planned.flatMap(({ item }) => item ?? [])
   const names = new Set(rack.nodes.map(({ name }) => name))
   const forgotten = observed.nodes.filter((node) => node.recorded?.site === rack.site && !names.has(node.name ?? ''))
+  const acts = siteActs(rack, observed.site ?? {})
   const plan: Omit<Plan, 'hash'> = {
     version: 1,
     site: rack.site,
+    ...(acts.length > 0 ? { acts } : {}),
     items: rolledOrder(items, rack),
     refused: planned.flatMap(({ wanted, refused }) =>
       refused === undefined ? [] : [{ node: wanted.name, why: refused }],
@@ -114,6 +119,7 @@ function planNode(wanted: WantedUnit, node: RackNode | undefined, about: About):
   const item: PlanItem = {
     node: name,
     rack: wanted.rack,
+    ...(spec.role === undefined ? {} : { role: spec.role }),
     uuid: node?.uuid ?? null,
     fingerprint: node?.fingerprint ?? null,
     says: [

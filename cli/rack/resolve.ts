@@ -30,6 +30,10 @@ export const MAX_NODES = 10_000
 export function resolve(root: LocatedMap): Rack {
   const file = checked(RackFile, root, [])
   checkGateways(root, file.networks ?? {})
+  for (const key of ['templates', 'runbooks', 'mesh']) {
+    const located = mapOf(root, key)
+    if (located) checkSecrets(located, { secrets: file.secrets ?? {}, path: [key] })
+  }
   const profiles = mapOf(root, 'profiles')
   const nodes: WantedUnit[] = []
   for (const [rack, { value }] of mapOf(root, 'racks')?.entries ?? [])
@@ -204,7 +208,7 @@ function checkNode(node: WantedUnit, file: z.infer<typeof RackFile>): void {
     const address = typeof port === 'string' ? port : port.address
     if (spec.absent_ports?.includes(address)) throw refuse('absent_ports', `${address} stands in ports too; remove one`)
   }
-  checkSecrets(node.located, { node, secrets: file.secrets ?? {}, path: [] })
+  checkSecrets(node.located, { secrets: file.secrets ?? {}, path: [] })
 }
 
 /** The key of driver_info for the address of a BMC. */
@@ -214,7 +218,6 @@ export function addressKey(driver: string | undefined): string | undefined {
 }
 
 interface SecretCheck {
-  readonly node: WantedUnit
   readonly secrets: Readonly<Record<string, unknown>>
   readonly path: readonly string[]
 }
@@ -239,7 +242,7 @@ function checkSecrets(located: Located, check: SecretCheck): void {
     if (!maySecret(path))
       throw refused(
         located.at,
-        `${path.join('/')}: it would be shown to all readers of the node; secrets stand in driver_info/KEY and configdrive`,
+        `${path.join('/')}: it would be shown to all readers; secrets stand in driver_info/KEY and configdrive`,
       )
     return
   }

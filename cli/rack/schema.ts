@@ -1,6 +1,8 @@
 /** What a rack file may say, as schemas: they check it, and make the JSON schema for editors. */
 import { isIP } from 'node:net'
-import { z } from '../../conductor/api/node-input.ts'
+import { AskedCleanStep, AskedDeployStep, z } from '../../conductor/api/node-input.ts'
+import { Trait } from '../../conductor/api/traits.ts'
+import { PolicyChange } from '../../conductor/rollouts/site-acts.ts'
 import { INTERFACES } from '../../conductor/node/policy/interfaces.ts'
 import { seriesReference } from '../../images/series.ts'
 import { isImageName } from '../../images/store.ts'
@@ -199,13 +201,18 @@ export const NodeSpec = z.strictObject({
     .optional(),
   network: NodeNetwork.optional().describe('Makes configdrive/network_data out of `networks` and `ports`.'),
   inspect: z.boolean().optional().describe('Whether a server that was never inspected is inspected first (true).'),
+  role: z
+    .string()
+    .regex(/^[a-z][a-z0-9-]{0,63}$/, 'may hold small letters, digits and -')
+    .optional()
+    .describe('What it is, such as host or arbiter; arbiters are worked on one at a time.'),
   want: z.enum(WANTS).optional().describe('The state; absent: it is left as it is.'),
   protect: z.boolean().optional().describe('Nothing that ends something is done to it.'),
 })
 export type NodeSpec = z.infer<typeof NodeSpec>
 
 /** Of a unit alone. */
-const UnitOnly = {
+export const UnitOnly = {
   name: Name.optional().describe('Of the node; {rack}-{unit} by default.'),
   use: z.array(Name).max(50).optional().describe('Profiles; the right-most wins, and the unit over all.'),
   u: z
@@ -219,12 +226,13 @@ export const UnitSpec = NodeSpec.extend(UnitOnly)
 export type UnitSpec = z.infer<typeof UnitSpec>
 
 const Count = z.number().int().min(1).max(1_000)
-const NodePattern = z.string().min(1).max(255).describe('A node, or a range such as r1-u[01-04].')
+const NodePattern = z.string().min(1).max(255).describe('A node, a range such as r1-u[01-04], a rack or a role.')
 
 export const RolloutSpec = z.strictObject({
-  order: z.array(NodePattern).max(1_000).optional().describe('Nodes or racks; what is not named comes last.'),
+  order: z.array(NodePattern).max(1_000).optional().describe('Nodes, racks or roles; what is not named comes last.'),
   at_once: Count.default(8).describe('Nodes at once.'),
   at_once_per_rack: Count.optional(),
+  at_once_per_role: z.record(z.string(), Count).optional().describe('Nodes of one role at once.'),
   stop_after: Count.default(1).describe('Failures after which nothing new is begun.'),
   canary: z
     .strictObject({
@@ -241,6 +249,35 @@ export const RackFile = z.strictObject({
   secrets: z.record(Name, Secret).optional().describe('Names, and where `rackward` reads each value.'),
   images: z.record(Name, Image).optional(),
   networks: z.record(Name, Network).optional().describe('Networks of the instances, by name.'),
+  templates: z
+    .record(
+      Trait,
+      z.strictObject({
+        steps: z
+          .array(AskedDeployStep.partial({ args: true }))
+          .min(1)
+          .max(100),
+      }),
+    )
+    .optional()
+    .describe('Deploy templates: a trait of the same name chooses one.'),
+  runbooks: z
+    .record(
+      Trait,
+      z.strictObject({
+        steps: z
+          .array(AskedCleanStep.extend({ order: z.number().int().min(0) }))
+          .min(1)
+          .max(100),
+        disable_ramdisk: z.boolean().optional(),
+        public: z.boolean().optional(),
+      }),
+    )
+    .optional()
+    .describe('Steps by name, for cleaning and servicing.'),
+  mesh: z
+    .strictObject({ policy: PolicyChange.optional().describe('What the mesh may do by itself; a file never arms it.') })
+    .optional(),
   // What profiles and units merge into is checked whole, node by node.
   profiles: z.record(Name, Dict).optional(),
   racks: z
@@ -254,37 +291,3 @@ export const RackFile = z.strictObject({
     .optional(),
   rollout: RolloutSpec.optional(),
 })
-
-/** For editors: `+key` appends to what a profile has, `-key` takes away from it. */
-export function jsonSchema(): Record<string, unknown> {
-  const { use } = UnitOnly
-  const loose = (schema: z.ZodType) => ({
-    ...(withBraces(z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' })) as object),
-    patternProperties: { '^[+-]': {} },
-  })
-  const whole = z.toJSONSchema(RackFile, { io: 'input', unrepresentable: 'any' }) as {
-    properties: Record<string, { additionalProperties: Record<string, unknown> & { properties?: object } }>
-  }
-  const { profiles, racks } = whole.properties
-  if (profiles) profiles.additionalProperties = withoutDialect(loose(NodeSpec.extend({ use })))
-  const units = (racks?.additionalProperties.properties as { units?: Record<string, unknown> } | undefined)?.units
-  if (units) units.additionalProperties = withoutDialect(loose(UnitSpec))
-  return { title: 'Rack file of Rackward', ...whole }
-}
-
-/** A text of a unit may be one that is filled in, such as `{n}`. */
-function withBraces(schema: unknown): unknown {
-  if (Array.isArray(schema)) return schema.map(withBraces)
-  if (schema === null || typeof schema !== 'object') return schema
-  const { format, ...rest } = schema as { format?: unknown }
-  const entries = Object.entries(rest).map(([key, value]) => [
-    key,
-    key === 'pattern' && typeof value === 'string' ? `(?:${value})|\\{.+\\}` : withBraces(value),
-  ])
-  return { ...Object.fromEntries(entries), ...(typeof format === 'string' || format === undefined ? {} : { format }) }
-}
-
-function withoutDialect(schema: Record<string, unknown>): Record<string, unknown> {
-  const { $schema: _, ...rest } = schema
-  return rest
-}

@@ -6,7 +6,7 @@ import { shellWord } from '../shell-word.ts'
 const NAMES_SHOWN = 8
 
 export function planText(plan: Plan): string {
-  const lines: string[] = []
+  const lines = (plan.acts ?? []).flatMap(({ says }) => says.map((line) => `  ${line}`))
   for (const [, items] of grouped(plan)) {
     const names = foldNames(items.map(({ node }) => node))
     const [first] = items
@@ -52,11 +52,13 @@ export function endsByKind({ items }: Pick<Plan, 'items'>): [EndKind, string[]][
 export const allowWords = (plan: Plan): string[] =>
   endsByKind(plan).map(([kind, nodes]) => `--allow ${shellWord(`${kind}=${foldNames(nodes).join(',')}`)}`)
 
+export const hasWork = ({ items, acts = [] }: Pick<Plan, 'items' | 'acts'>): boolean => items.length + acts.length > 0
+
 function summary(plan: Plan): string {
   const enroll = plan.items.filter(({ uuid }) => uuid === null).length
   const change = plan.items.length - enroll
-  if (plan.items.length === 0 && plan.refused.length === 0)
-    return 'Plan: nothing to do; every node is as the file says.'
+  if (!hasWork(plan) && plan.refused.length === 0) return 'Plan: nothing to do; every node is as the file says.'
+  const beside = plan.acts ? `, ${plan.acts.length} beside nodes` : ''
   const refused = plan.refused.length > 0 ? `, ${plan.refused.length} not touched` : ''
-  return `Plan: ${enroll} to enroll, ${change} to change${refused}. Nothing was changed.`
+  return `Plan: ${enroll} to enroll, ${change} to change${refused}${beside}. Nothing was changed.`
 }

@@ -58,6 +58,13 @@ export function internalRequests(
       httpResponse: NO_HTTP,
     }
     const audit = { user: actor.user, method: method.toUpperCase(), path, requestId: id, atMs: nowMs, recorded: false }
-    await runAudited(audit, async () => route.handle(request))
+    const answer = await runAudited(audit, async () => route.handle(request))
+    const { status = 200, body: said } = answer ?? {}
+    // What is passed on to another program is answered by its status; what may pass by itself is a fault of the mesh.
+    if (status >= 400)
+      throw new Fault(
+        status >= 500 ? 'mesh.refused' : 'object.conflict',
+        `${path}: ${status}: ${JSON.stringify(said).slice(0, 500)}`,
+      )
   }
 }

@@ -4,7 +4,6 @@ import { findArrow, move } from '../../kit/arrows.ts'
 import { turn as othersTurn, type Clock } from '../../kit/clock.ts'
 import { Fault, isFault } from '../../kit/fault.ts'
 import type { Random } from '../../kit/random.ts'
-import { newNode, type NodeRecord } from '../node/record.ts'
 import {
   addRollout,
   addTurns,
@@ -17,13 +16,13 @@ import {
   turnsOf,
   type KeptRollout,
 } from '../rollouts/kept.ts'
-import { END_TEXTS, planHash, unagreed, type EndKind, type Plan, type PlanItem } from '../rollouts/plan.ts'
+import { END_TEXTS, planHash, unagreed, type EndKind, type Plan } from '../rollouts/plan.ts'
 import { ROLLOUT_TABLE } from '../rollouts/states.ts'
 import type { NodeTurn } from '../rollouts/step.ts'
 import { untilFresh } from '../store/again.ts'
 import { mustBeWhole } from './access.ts'
 import { checkInput } from './node-input.ts'
-import { rackNode } from './rack.ts'
+import { checkAct, checkItem } from './rollout-checks.ts'
 import { RolloutBody, RolloutChange, RolloutList, RolloutView } from './rollout-schemas.ts'
 import type { ApiRequest, DescribedRoute, RouteParts } from './route.ts'
 import { time } from './views.ts'
@@ -143,6 +142,7 @@ async function begin(parts: RolloutRouteParts, request: ApiRequest): Promise<Kep
     if (i % AT_A_TIME === 0) await othersTurn()
     await checkItem(parts, item)
   }
+  for (const act of plan.acts ?? []) await checkAct(parts, act)
   await prune(parts)
   return keep(parts, request, { plan, secrets })
 }
@@ -162,33 +162,6 @@ async function prune({ store, rolloutsKept }: RolloutRouteParts): Promise<void> 
   const ended = all.filter(({ state }) => ROLLOUT_TABLE.final.includes(state))
   for (const { object } of ended.slice(0, Math.max(0, ended.length - rolloutsKept + 1)))
     await removeRollout(store, object.uuid)
-}
-
-/** Refuses what has changed since the plan was made, and what would be erased although the plan says otherwise. */
-async function checkItem({ store, nodes }: RolloutRouteParts, item: PlanItem): Promise<void> {
-  const node = item.uuid === null ? await store.nodeByName(item.node) : await store.node(item.uuid)
-  if (item.uuid === null && node)
-    throw new Fault('object.conflict', `${item.node}: it was enrolled since the plan was made; plan again`)
-  if (item.uuid !== null && (!node || (await rackNode({ store, nodes }, node)).fingerprint !== item.fingerprint))
-    throw new Fault('object.conflict', `${item.node}: it has changed since the plan was made; plan again`)
-  // What is agreed to is agreed to by name.
-  if (node && node.name !== item.node)
-    throw new Fault('input.invalid', `plan/items: the node ${item.uuid} is not ${item.node}; make a new plan`)
-  const hides = item.stages.some((stage) => stage.do === 'verb' && stage.verb === 'provide' && stage.erases === false)
-  if (hides && nodes.cleanSteps(asPlanned(item, node)).length > 0)
-    throw new Fault('input.invalid', `plan/items: ${item.node} is cleaned by itself, which the plan does not say`)
-}
-
-/** The node with what the plan says of its cleaning. */
-function asPlanned({ stages }: PlanItem, node: NodeRecord | undefined): NodeRecord {
-  let automatedClean = node?.automatedClean ?? null
-  for (const stage of stages) {
-    if (stage.do === 'create' && typeof stage.body.automated_clean === 'boolean')
-      automatedClean = stage.body.automated_clean
-    for (const { path, value, op } of stage.do === 'patch' ? stage.patch : [])
-      if (path === '/automated_clean') automatedClean = op === 'add' && typeof value === 'boolean' ? value : null
-  }
-  return { ...(node ?? newNode({ uuid: '', driver: '' }, 0)), automatedClean }
 }
 
 /** The roll-out first, which holds the site; it runs when all of its nodes are stored. */
@@ -211,6 +184,7 @@ async function keep(
     by: { user, role, project },
     secrets: Object.fromEntries(plan.secrets.map((name) => [name, secrets[name] ?? ''])),
     counts: null,
+    ...(plan.acts ? { acts: plan.acts } : {}),
   } as const
   const rollout = await addRollout(store, body, at).catch(async (error: unknown) => {
     if (!isFault(error, 'object.conflict')) throw error

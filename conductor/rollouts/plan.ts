@@ -2,6 +2,7 @@
  *  and for the conductor. Pure. */
 import * as z from 'zod'
 import { sha256Hex } from '../../kit/digest.ts'
+import { SiteAct } from './site-acts.ts'
 
 /** Stands in a plan where a secret will be. */
 export const SECRET_KEY = '$secret'
@@ -73,6 +74,8 @@ export type Recorded = z.infer<typeof Recorded>
 export const PlanItem = z.strictObject({
   node: z.string().min(1).max(255),
   rack: z.string().min(1).max(255),
+  /** What it is in the mesh, or elsewhere; arbiters are never worked on two at a time. */
+  role: z.string().min(1).max(64).optional(),
   /** Null: the node is not there yet. */
   uuid: Uuid.nullable(),
   /** Of the node when the plan was made. */
@@ -89,11 +92,15 @@ export type PlanItem = z.infer<typeof PlanItem>
 export const Roll = z.strictObject({
   at_once: z.number().int().min(1).max(1_000),
   at_once_per_rack: z.number().int().min(1).max(1_000).nullable(),
+  at_once_per_role: z.record(z.string(), z.number().int().min(1).max(1_000)).optional(),
   stop_after: z.number().int().min(1).max(1_000),
   canaries: z.array(z.string()).max(1_000),
   hold_seconds: z.number().min(0).max(604_800),
 })
 export type Roll = z.infer<typeof Roll>
+
+/** The role whose nodes vote in a mesh. */
+export const ARBITER = 'arbiter'
 
 /** Nodes of a plan. */
 export const MAX_ITEMS = 10_000
@@ -101,6 +108,8 @@ export const MAX_ITEMS = 10_000
 export const Plan = z.strictObject({
   version: z.literal(1),
   site: z.string().min(1).max(255),
+  /** What belongs to no node, before all others. */
+  acts: z.array(SiteAct).max(200).optional(),
   /** In the order of the roll-out. */
   items: z.array(PlanItem).max(MAX_ITEMS),
   /** Nodes that are not touched although they are not as wanted, and why. */

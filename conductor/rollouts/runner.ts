@@ -24,6 +24,8 @@ import { RECORD, recordObject } from './records.ts'
 import { requestOf, type StageRequest } from './requests.ts'
 import { deedsOf, verdictOf, type Deed, type NodeFacts } from './step.ts'
 import { ROLLOUT_TABLE, TURN_TABLE } from './states.ts'
+import { sendAct } from './send-act.ts'
+import type { SiteAct } from './site-acts.ts'
 import type { Stage } from './plan.ts'
 
 export interface SentBy {
@@ -135,6 +137,7 @@ export class Rollouts {
     const nowMs = clock.now()
     if (deed.do === 'begin') return this.begin(rollout, deed.turn)
     if (deed.do === 'go on') return this.goOn(rollout, deed.turn)
+    if (deed.do === 'act') return this.actOn(rollout, deed.act)
     if (deed.do === 'canaries done') {
       await putRollout(store, { ...rollout, canariesDoneAtMs: nowMs }, nowMs)
       return false
@@ -145,6 +148,20 @@ export class Rollouts {
         ? move(ROLLOUT_TABLE, rollout, { on: 'failures', patch: { why: deed.why } })
         : move(ROLLOUT_TABLE, rollout, { on: 'finish', patch: { why: null, secrets: {}, counts } })
     await putRollout(store, next, nowMs)
+    return false
+  }
+
+  /** An act on no node: set, so that it may be sent twice. */
+  private async actOn(rollout: KeptRollout, act: SiteAct): Promise<boolean> {
+    const { store, clock, send, actorOf } = this.parts
+    await this.mustStillRun(rollout)
+    const failed = await sendAct(act, { store, rollout, send, actor: actorOf(rollout.by) })
+    if (failed === 'again') return false
+    if (failed) {
+      await putRollout(store, move(ROLLOUT_TABLE, rollout, { on: 'failures', patch: { why: failed.why } }), clock.now())
+      return false
+    }
+    await putRollout(store, { ...rollout, acts: rollout.acts?.slice(1) ?? [] }, clock.now())
     return false
   }
 

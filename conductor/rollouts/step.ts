@@ -1,7 +1,8 @@
 /** What a roll-out does next: which nodes begin, what the stage of each needs, when it stops. Pure. */
 import type { Phase } from '../node/workflow/arrows.ts'
 import { STATES, type State } from '../node/workflow/states.ts'
-import { VERBS, type PlanItem, type Roll, type Stage } from './plan.ts'
+import { ARBITER, VERBS, type PlanItem, type Roll, type Stage } from './plan.ts'
+import type { SiteAct } from './site-acts.ts'
 import type { RolloutState, TurnState } from './states.ts'
 
 export interface Rollout {
@@ -11,6 +12,8 @@ export interface Rollout {
   readonly forgiven: number
   readonly canariesDoneAtMs: number | null
   readonly why: string | null
+  /** What is still to be done before the first node is begun. */
+  readonly acts?: readonly SiteAct[]
 }
 
 /** One node of a roll-out. */
@@ -29,11 +32,14 @@ export interface NodeTurn {
 
 export type Deed<T extends NodeTurn> =
   | { readonly do: 'begin' | 'go on'; readonly turn: T }
+  | { readonly do: 'act'; readonly act: SiteAct }
   | { readonly do: 'stop'; readonly why: string }
   | { readonly do: 'canaries done' | 'finish' }
 
 export function deedsOf<T extends NodeTurn>(rollout: Rollout, turns: readonly T[], nowMs: number): Deed<T>[] {
   if (rollout.state !== 'running') return []
+  const [act] = rollout.acts ?? []
+  if (act) return [{ do: 'act', act }]
   const { roll } = rollout
   const failed = turns.filter(({ state }) => state === 'failed')
   const canaries = new Set(roll.canaries)
@@ -49,6 +55,14 @@ export function deedsOf<T extends NodeTurn>(rollout: Rollout, turns: readonly T[
       },
     ]
 
+  const lost = failed.find(({ item }) => item.role === ARBITER)
+  if (
+    lost &&
+    rollout.forgiven < failed.length &&
+    turns.some(({ state, item }) => state === 'waiting' && item.role === ARBITER)
+  )
+    return [{ do: 'stop', why: `the arbiter ${lost.item.node} failed, and another one would be next: ${lost.why}` }]
+
   const running = turns.filter(({ state }) => state === 'running')
   const waiting = turns.filter(({ state }) => state === 'waiting').toSorted((a, b) => a.position - b.position)
   if (running.length + waiting.length === 0) return [{ do: 'finish' }]
@@ -61,20 +75,32 @@ export function deedsOf<T extends NodeTurn>(rollout: Rollout, turns: readonly T[
   return [...goOn, ...chosen(mayBegin, running, roll).map((turn) => ({ do: 'begin', turn }) as const)]
 }
 
-/** As many as may run at once, in all and of each rack. */
+/** As many as may run at once, in all, of each rack and of each role. */
 function chosen<T extends NodeTurn>(mayBegin: readonly T[], running: readonly NodeTurn[], roll: Roll): T[] {
   const perRack = new Map<string, number>()
-  for (const { item } of running) perRack.set(item.rack, (perRack.get(item.rack) ?? 0) + 1)
+  const perRole = new Map<string, number>()
+  const add = (counts: Map<string, number>, key: string) => void counts.set(key, (counts.get(key) ?? 0) + 1)
+  for (const { item } of running) {
+    add(perRack, item.rack)
+    if (item.role !== undefined) add(perRole, item.role)
+  }
   const begun: T[] = []
   for (const turn of mayBegin) {
     if (running.length + begun.length >= roll.at_once) break
     const inRack = perRack.get(turn.item.rack) ?? 0
     if (roll.at_once_per_rack !== null && inRack >= roll.at_once_per_rack) continue
-    perRack.set(turn.item.rack, inRack + 1)
+    const { role } = turn.item
+    if (role !== undefined && (perRole.get(role) ?? 0) >= atOnceOf(role, roll)) continue
+    add(perRack, turn.item.rack)
+    if (role !== undefined) add(perRole, role)
     begun.push(turn)
   }
   return begun
 }
+
+/** Of three arbiters, two must be there. */
+const atOnceOf = (role: string, { at_once_per_role: limits = {} }: Roll): number =>
+  role === ARBITER ? 1 : Object.hasOwn(limits, role) ? (limits[role] ?? 1) : Infinity
 
 /** What is seen of the node of a turn. */
 export interface NodeFacts {

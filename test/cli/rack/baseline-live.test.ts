@@ -1,5 +1,5 @@
-/** BIOS settings and firmware of a rack file on a real conductor: brought about by an apply, watched by drift, and by
- *  servicing on an active server. */
+/** BIOS settings, firmware, deploy templates and runbooks of a rack file on a real conductor: brought about by an
+ *  apply, watched by drift, and by servicing on an active server. */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -133,5 +133,46 @@ test(
     const kinds = ['--allow', 'service,bios=r1-u01', '--wait', '60']
     expect((await rackward(['apply', '-f', serviced, ...kinds])).code).toBe(0)
     expect([await stateOf(), await settingOf('LogicalProc')]).toEqual(['active', 'Disabled'])
+  },
+)
+
+test(
+  'deploy templates and runbooks are made, watched and changed by name; others stay',
+  { timeout: 60_000 },
+  async () => {
+    const path = join(dir, 'site.yaml')
+    const write = (value: string) =>
+      writeFile(
+        path,
+        `version: 1
+site: plans
+templates:
+  CUSTOM_SMT: { steps: [{ interface: bios, step: apply_configuration, priority: 150, args: { settings: [{ name: LogicalProc, value: ${value} }] } }] }
+runbooks:
+  CUSTOM_RESET: { steps: [{ interface: bios, step: factory_reset, order: 0 }] }
+`,
+      )
+    await write('Disabled')
+    const other = {
+      name: 'CUSTOM_OTHER',
+      steps: [{ interface: 'bios', step: 'factory_reset', args: {}, priority: 10 }],
+    }
+    expect((await victim.call('POST', '/v1/deploy_templates', other, boss)).status).toBe(201)
+    const plan = await rackward(['plan', '-f', path])
+    expect(plan.stdout).toMatch(/\+ deploy template CUSTOM_SMT {2}steps: 1/)
+    expect(plan.code).toBe(8)
+    expect((await rackward(['apply', '-f', path, '--wait', '30'])).code).toBe(0)
+    expect(await ask('/v1/runbooks/CUSTOM_RESET')).toMatchObject({ steps: [{ step: 'factory_reset' }] })
+    expect((await rackward(['plan', '-f', path])).code).toBe(0)
+    expect((await rackward(['drift', '-f', path])).code).toBe(0)
+
+    await write('Enabled')
+    expect((await rackward(['drift', '-f', path])).stdout).toMatch(/deploy template CUSTOM_SMT +steps +unapplied/)
+    expect((await rackward(['apply', '-f', path, '--wait', '30'])).code).toBe(0)
+    expect(await ask('/v1/deploy_templates/CUSTOM_SMT')).toMatchObject({
+      steps: [{ args: { settings: [{ value: 'Enabled' }] } }],
+    })
+    const { deploy_templates: all } = (await ask('/v1/deploy_templates')) as { deploy_templates: { name: string }[] }
+    expect(all.map(({ name }) => name).toSorted()).toEqual(['CUSTOM_OTHER', 'CUSTOM_SMT'])
   },
 )

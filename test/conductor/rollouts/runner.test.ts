@@ -6,26 +6,15 @@ import { internalRequests } from '../../../conductor/api/internal.ts'
 import { stateRoutes } from '../../../conductor/api/nodes/verbs.ts'
 import { NodeService } from '../../../conductor/node/service.ts'
 import { Turns } from '../../../kit/turns.ts'
-import { checkGeneration } from '../../../conductor/node/policy/guards.ts'
 import { addRollout, ROLLOUT, TURN } from '../../../conductor/rollouts/kept.ts'
 import type { Stage } from '../../../conductor/rollouts/plan.ts'
 import { requestOf, type StageRequest } from '../../../conductor/rollouts/requests.ts'
-import type { SentBy } from '../../../conductor/rollouts/runner.ts'
 import type { Store } from '../../../conductor/store/port.ts'
 import { systemClock, until } from '../../../kit/clock.ts'
 import { Fault } from '../../../kit/fault.ts'
-import { addNode, apiOf, itemOf, openStore, planOf, runnerOf } from './world.ts'
+import { addNode, apiOf, itemOf, openStore, planOf, runnerOf, take } from './world.ts'
 
 const REBUILD = { do: 'verb', verb: 'rebuild' } as const
-
-/** The node of a request takes a verb of this generation, and is done with it at once. */
-async function take(store: Store, { path }: StageRequest, { generation }: SentBy): Promise<void> {
-  const node = await store.node(path.split('/')[3] ?? '')
-  if (!node) throw new Fault('object.missing', 'no node')
-  checkGeneration(node, generation ?? undefined)
-  const workflow = { ...node.workflow, generation: node.workflow.generation + 1 }
-  await store.putNode({ ...node, provisionState: 'active', workflow })
-}
 
 async function rebuilding(count: number) {
   const { store } = await openStore()

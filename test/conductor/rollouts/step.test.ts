@@ -63,6 +63,38 @@ test('a canary that fails stops it whatever is tolerated, and failures are accep
   expect(deedsOf(rollout({}, { state: 'paused' }), failed, 0)).toEqual([])
 })
 
+test('arbiters are worked on one at a time, and of another role as many as the file says', () => {
+  const of = (role: string | undefined, name: string, position: number, more: Partial<NodeTurn> = {}) =>
+    turn(name, position, { item: { ...item(name), ...(role === undefined ? {} : { role }) }, ...more })
+  const begun = (turns: readonly NodeTurn[], roll: Partial<Rollout['roll']> = {}) =>
+    deedsOf(rollout(roll), turns, 0).flatMap((deed) => (deed.do === 'begin' ? [deed.turn.item.node] : []))
+  const turns = [
+    of('arbiter', 'a1', 0),
+    of('arbiter', 'a2', 1),
+    of('host', 'h1', 2),
+    of('host', 'h2', 3),
+    of(undefined, 'n', 4),
+  ]
+  expect(begun(turns)).toEqual(['a1', 'h1', 'h2', 'n'])
+  expect(begun(turns, { at_once_per_role: { host: 1 } })).toEqual(['a1', 'h1', 'n'])
+  expect(begun(turns, { at_once_per_role: { arbiter: 5 } })).toEqual(['a1', 'h1', 'h2', 'n'])
+  expect(begun([{ ...turns[0]!, state: 'running' }, ...turns.slice(1)])).toEqual(['h1', 'h2', 'n'])
+  expect(begun([{ ...turns[0]!, state: 'done' }, ...turns.slice(1)])).toEqual(['a2', 'h1', 'h2', 'n'])
+})
+
+test('an arbiter that fails keeps the next one from being touched, whatever is tolerated', () => {
+  const arbiter = (name: string, position: number, more: Partial<NodeTurn> = {}) =>
+    turn(name, position, { item: { ...item(name), role: 'arbiter' }, ...more })
+  const failed = arbiter('a1', 0, { state: 'failed', why: 'x' })
+  const lax = rollout({ stop_after: 5 })
+  expect(deedsOf(lax, [failed, arbiter('a2', 1)], 0)).toEqual([
+    { do: 'stop', why: 'the arbiter a1 failed, and another one would be next: x' },
+  ])
+  expect(deedsOf(lax, [failed, turn('n', 1)], 0)).toMatchObject([{ do: 'begin' }])
+  const resumed = rollout({ stop_after: 5 }, { forgiven: 1 })
+  expect(deedsOf(resumed, [failed, arbiter('a2', 1)], 0)).toMatchObject([{ do: 'begin' }])
+})
+
 test('never more at once than wanted, in all and of a rack; and it always ends', () => {
   fc.assert(
     fc.property(

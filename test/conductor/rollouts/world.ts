@@ -9,11 +9,14 @@ import type { ApiRequest } from '../../../conductor/api/route.ts'
 import type { RolloutView } from '../../../conductor/api/rollout-schemas.ts'
 import { newNode, type NodeRecord } from '../../../conductor/node/record.ts'
 import { planHash, type Plan, type PlanItem, type Stage } from '../../../conductor/rollouts/plan.ts'
-import { Rollouts, type RolloutParts } from '../../../conductor/rollouts/runner.ts'
+import { checkGeneration } from '../../../conductor/node/policy/guards.ts'
+import type { StageRequest } from '../../../conductor/rollouts/requests.ts'
+import { Rollouts, type RolloutParts, type SentBy } from '../../../conductor/rollouts/runner.ts'
 import { SqliteStore } from '../../../conductor/store/sqlite.ts'
 import type { Store } from '../../../conductor/store/port.ts'
 import { systemRandom } from '../../../kit/random.ts'
 import { systemClock, type Clock } from '../../../kit/clock.ts'
+import { Fault } from '../../../kit/fault.ts'
 import { Turns } from '../../../kit/turns.ts'
 import { LIMITS, SEAL } from '../store-conformance/bench.ts'
 
@@ -82,3 +85,12 @@ export const runnerOf = (store: Store, more: Partial<RolloutParts> = {}): Rollou
     send: async () => undefined,
     ...more,
   })
+
+/** The node of a request takes a verb of this generation, and is done with it at once. */
+export async function take(store: Store, { path }: StageRequest, { generation }: SentBy): Promise<void> {
+  const node = await store.node(path.split('/')[3] ?? '')
+  if (!node) throw new Fault('object.missing', 'no node')
+  checkGeneration(node, generation ?? undefined)
+  const workflow = { ...node.workflow, generation: node.workflow.generation + 1 }
+  await store.putNode({ ...node, provisionState: 'active', workflow })
+}
