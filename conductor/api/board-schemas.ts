@@ -47,8 +47,15 @@ export const Board = z.object({
   nodes: z.array(BoardNode),
   racks: z.array(z.object({ name: z.string(), height: z.number().int() })),
   unknown_macs: z
-    .array(z.object({ mac: z.string(), count: z.number().int(), at: Time }))
-    .describe('cards of no node that asked for a network boot lately'),
+    .array(
+      z.object({
+        mac: z.string(),
+        count: z.number().int(),
+        at: Time,
+        controller: z.string().optional().describe('it says that it is no server: "a Dell iDRAC"'),
+      }),
+    )
+    .describe('cards of no node that asked for an address lately'),
 })
 export type Board = z.infer<typeof Board>
 

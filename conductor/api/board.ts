@@ -152,10 +152,11 @@ function comparedThen({ model, from, work, firmware, image }: Readonly<Record<st
 
 async function unknownMacs({ journal }: Pick<Store, 'journal'>, seq: number): Promise<Board['unknown_macs']> {
   const events = await journal.after(Math.max(0, seq - STRANGERS), { kinds: ['unknown-mac'] }, STRANGERS)
-  const found = new Map<string, { mac: string; count: number; at: string }>()
+  const found = new Map<string, Board['unknown_macs'][number]>()
   for (const { atMs, detail } of events) {
     const mac = String(detail.mac)
-    found.set(mac, { mac, count: (found.get(mac)?.count ?? 0) + 1, at: isoTime(atMs) })
+    const controller = typeof detail.controller === 'string' ? { controller: detail.controller } : {}
+    found.set(mac, { mac, count: (found.get(mac)?.count ?? 0) + 1, at: isoTime(atMs), ...controller })
   }
   return [...found.values()].slice(-MAX_STRANGERS).toReversed()
 }

@@ -3,6 +3,7 @@
 import type { Architecture } from '../../kit/architecture.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
+import type { Controller } from '../../pxe/dhcp/controllers.ts'
 import type { SwitchPort } from '../../pxe/dhcp/relay.ts'
 import { EventGate, type Summary } from './gate.ts'
 import type { BootClient } from './orders.ts'
@@ -24,6 +25,13 @@ export interface Saw {
   readonly system?: true | undefined
   readonly architecture?: Architecture | undefined
   readonly switchPort?: SwitchPort | undefined
+}
+
+/** What a MAC that belongs to no port says of itself. */
+export interface UnknownSaw {
+  readonly switchPort?: SwitchPort | undefined
+  readonly netboot?: true
+  readonly controller?: Controller
 }
 
 /** What a warning is about. */
@@ -133,10 +141,7 @@ export class BootEvents {
   }
 
   /** A MAC that belongs to no port asked for an address. Told once an hour. */
-  unknownMac(
-    mac: string,
-    { switchPort, netboot }: { readonly switchPort?: SwitchPort | undefined; readonly netboot?: true } = {},
-  ): void {
+  unknownMac(mac: string, { switchPort, netboot, controller }: UnknownSaw = {}): void {
     const toldAtMs = this.unknown.get(mac)
     if (toldAtMs !== undefined && this.now() - toldAtMs < UNKNOWN_AGAIN_MS) return
     if (!this.pass('unknown', { known: false })) return
@@ -144,13 +149,15 @@ export class BootEvents {
     this.unknown.set(mac, this.now())
     const [oldest] = this.unknown.keys()
     if (this.unknown.size > MAX_UNKNOWN && oldest !== undefined) this.unknown.delete(oldest)
-    this.parts.log.warn({ mac }, 'a MAC that belongs to no port asked for an address; it gets no answer')
+    const who = controller ? `${controller} whose MAC` : 'a MAC that'
+    this.parts.log.warn({ mac }, `${who} belongs to no port asked for an address; it gets no answer`)
     this.parts.emit({
       kind: 'unknown-mac',
       atMs: this.now(),
       mac,
       ...(switchPort ? { switchPort } : {}),
       ...(netboot ? { netboot } : {}),
+      ...(controller ? { controller } : {}),
     })
   }
 

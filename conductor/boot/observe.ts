@@ -26,6 +26,7 @@ export interface ObserverParts {
   readonly media?: Pick<BootMedia, 'clientAt'>
 }
 
+const ASKER = { firmware: 'its firmware', ipxe: 'iPXE', ramdisk: 'the ramdisk', no: 'its system' } as const
 const LOADER_PATH = '/loader/'
 /** Which part of a ramdisk a path is of. */
 export const ramdiskPartOf = (path: string): string | undefined => RAMDISK_PATH.exec(path)?.[1]
@@ -43,6 +44,8 @@ export class Observer {
   onDhcp(event: DhcpEvent): void {
     const { events, counters } = this.parts
     if (event.kind === 'limit') return counters.limit(`boot.${event.limit}`)
+    if (event.kind === 'late')
+      return this.sign(event.mac, 'late', `${ASKER[event.netboot]} did so for ${event.seconds} s`)
     if (event.kind === 'machine') return this.sign(event.mac, 'machine', event.uuid)
     counters.request('dhcp', event.kind === 'reply' ? event.type : event.kind)
     if ((event.kind === 'heard' || event.kind === 'reply') && event.architecture)

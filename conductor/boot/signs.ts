@@ -6,6 +6,7 @@ export const SIGNS = {
   offer: 'DHCP offered it an address',
   rival: 'it takes its address from another DHCP server',
   decline: 'it found its address in use by another host (DHCP decline)',
+  late: 'it had asked for an address before its first request arrived',
   'no-address': 'DHCP refused it an address',
   machine: 'its firmware gave its system UUID (DHCP option 97)',
   'no-ramdisk': 'it was given no ramdisk',

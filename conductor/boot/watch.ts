@@ -33,7 +33,13 @@ export class BootWatch {
       this.queue.add({ atMs, nodeUuid, kind, detail })
     if (event.kind === 'unknown-mac') {
       const at = event.switchPort && { switch_port: switchPortText(event.switchPort) }
-      return keep(null, event.kind, { mac: event.mac, ...at, ...(event.netboot ? { netboot: true } : {}) })
+      const { mac, netboot, controller } = event
+      return keep(null, event.kind, {
+        mac,
+        ...at,
+        ...(netboot ? { netboot } : {}),
+        ...(controller ? { controller } : {}),
+      })
     }
     if (event.kind === 'sign') return this.sightings.sign(event.nodeUuid, event.sign, { atMs, detail: event.detail })
     if (event.kind === 'waits') return this.sightings.waits(event.nodeUuid, { atMs, detail: event.text })

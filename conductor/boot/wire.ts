@@ -3,6 +3,7 @@
 import type { Socket } from 'node:net'
 import { StringDecoder } from 'node:string_decoder'
 import type { Architecture } from '../../kit/architecture.ts'
+import type { Controller } from '../../pxe/dhcp/controllers.ts'
 import type { SwitchPort } from '../../pxe/dhcp/relay.ts'
 import type { BootTotals } from './counters.ts'
 import type { MediaOrder } from './media-orders.ts'
@@ -73,6 +74,8 @@ export type BootEvent =
       readonly switchPort?: SwitchPort
       /** Its firmware, or iPXE, asked: it wants to boot. */
       readonly netboot?: true
+      /** It is no server, as it says itself. */
+      readonly controller?: Controller
     }
   /** What else is seen of a boot. It is kept in memory alone. */
   | {

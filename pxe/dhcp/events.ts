@@ -1,5 +1,6 @@
 /** What the DHCP server tells its owner. */
 import type { Architecture } from '../../kit/architecture.ts'
+import type { Controller } from './controllers.ts'
 import type { SwitchPort } from './relay.ts'
 import type { ReplyType } from './reply.ts'
 
@@ -15,6 +16,8 @@ export type DhcpEvent =
       readonly mac: string
       readonly switchPort?: SwitchPort | undefined
       readonly netboot?: true
+      /** It is no server, as it says itself. */
+      readonly controller?: Controller
     }
   /** `odd`: a whole request, of hardware that has no MAC address: somebody waits for an answer to it. */
   | { readonly kind: 'malformed'; readonly from: string; readonly why: string; readonly odd?: true }
@@ -24,6 +27,8 @@ export type DhcpEvent =
   | { readonly kind: 'trouble'; readonly mac: string; readonly why: string; readonly about?: TroubleKind }
   /** What the firmware of a known client says of its machine. */
   | { readonly kind: 'machine'; readonly mac: string; readonly uuid: string }
+  /** It asked for an address for so many seconds before one of its requests arrived. */
+  | { readonly kind: 'late'; readonly mac: string; readonly netboot: NetbootStage; readonly seconds: number }
   /** A limit was enforced, by its key in the configuration. */
   | { readonly kind: 'limit'; readonly limit: 'declinesPerMac' }
   /** The socket of an interface is broken. */

@@ -4,7 +4,9 @@ import { inSubnet } from '../addresses.ts'
 import { architectureOfFirmware } from '../firmware.ts'
 import { WireError } from '../bytes.ts'
 import { bootFileFor } from './boot-file.ts'
+import { controllerOf } from './controllers.ts'
 import type { NetbootStage, TroubleKind } from './events.ts'
+import { LateAskers } from './late.ts'
 import { clientArchs, ipOption, isIpxe, isNetboot, isRamdisk, machineUuid, messageType, OPTION } from './options.ts'
 import type { Datagram, DhcpParts, Heard, KnownClient } from './owner.ts'
 import { isOwnProbe } from './own-probe.ts'
@@ -28,11 +30,13 @@ const NOBODY = { ip: '', port: 0 }
 export class DhcpResponder {
   private readonly parts: DhcpParts
   private readonly places: readonly Place[]
+  private readonly lateAskers: LateAskers
   private readonly isFixed = (ip: string): boolean => this.parts.owner.isFixed(ip)
 
   constructor(parts: DhcpParts) {
     this.parts = parts
     this.places = placesOf(parts.subnets, parts.ownIps)
+    this.lateAskers = new LateAskers(parts.clock.now())
   }
 
   get isProxy(): boolean {
@@ -66,11 +70,11 @@ export class DhcpResponder {
       if (isOwnProbe(request, at.from.ip, this.parts.ownIps)) return undefined
       // What asks the site's server for an address and boots nothing is no card that was forgotten here.
       const netboot = isNetboot(request.options)
-      if (!isSites || netboot)
-        owner.event({ kind: 'unknown', mac, switchPort: switchPortOf(request), ...(netboot ? { netboot } : {}) })
+      if (!isSites || netboot) this.unknown(request, mac, netboot)
       return undefined
     }
     const type = messageType(request.options)
+    if (type === 'discover') this.noteLate(request, mac)
     const uuid = type === 'discover' ? machineUuid(request.options) : undefined
     if (uuid !== undefined) owner.event({ kind: 'machine', mac, uuid })
     const relayedBy = request.giaddr === NO_ADDRESS ? undefined : this.parts.leases.macOf(at.from.ip)
@@ -90,6 +94,25 @@ export class DhcpResponder {
     const asked = { request, mac, client, found }
     if (type === 'inform') return this.inform(asked)
     return type === 'discover' || type === 'request' ? this.lease(asked, type) : undefined
+  }
+
+  private unknown(request: Packet, mac: string, netboot: boolean): void {
+    const controller = controllerOf(request.options)
+    this.parts.owner.event({
+      kind: 'unknown',
+      mac,
+      switchPort: switchPortOf(request),
+      ...(netboot ? { netboot } : {}),
+      ...(controller ? { controller } : {}),
+    })
+  }
+
+  /** What a system on a disk did before is no matter of the boot. */
+  private noteLate(request: Packet, mac: string): void {
+    const netboot = stageOf(request)
+    if (netboot === 'no') return
+    const seconds = this.lateAskers.lost(mac, { secs: request.secs, nowMs: this.parts.clock.now() })
+    if (seconds !== undefined) this.parts.owner.event({ kind: 'late', mac, netboot, seconds })
   }
 
   private inform(asked: Asked): Datagram | undefined {

@@ -60,6 +60,11 @@ const FAULTS_SEEN: readonly (readonly [name: string, seen: Seen, first: RegExp])
     /another DHCP server answers.*booted all the same/,
   ],
   [
+    'a switch port that forwards late, and the server boots all the same',
+    { steps: [['late', 'its firmware did so for 28 s'], ...TO_INITRD, 'hello'], agent: 'there' },
+    /did not forward for a while.*booted all the same/,
+  ],
+  [
     'TFTP blocked, and the firmware goes on to HTTP',
     {
       steps: ['dhcp', 'says-tftp', 'loader', 'ipxe-dhcp', 'script', 'kernel', 'initrd', 'hello'],

@@ -22,6 +22,11 @@ const MORE: readonly (readonly [name: string, seen: Seen, first: RegExp])[] = [
     /blocks for longer than the firmware tries/,
   ],
   [
+    'a switch port that blocked at first, until the firmware gave up',
+    { steps: [['late', 'its firmware did so for 28 s'], 'machine', 'offer'] },
+    /did not forward for a while after the link came up.*firmware may have given up/,
+  ],
+  [
     'MTU black hole, by TFTP',
     { steps: ['dhcp', 'tftp-ask', ['tftp-lost', 'ipxe.efi: the client stopped answering after block 0 of 700']] },
     /large packets are lost.*MTU/,

@@ -213,9 +213,11 @@ test('the switch port of a card that no node has stands in its event', () => {
     switchPort: { circuitId: 'Eth1/9', remoteId: 'leaf3' },
   })
   watch.onEvent({ kind: 'unknown-mac', atMs: 1, mac: '02:00:00:00:09:08' })
+  watch.onEvent({ kind: 'unknown-mac', atMs: 1, mac: '02:00:00:00:09:07', controller: 'a Dell iDRAC' })
   expect(events.map(({ detail }) => detail)).toEqual([
     { mac: '02:00:00:00:09:09', switch_port: 'port Eth1/9, switch leaf3' },
     { mac: '02:00:00:00:09:08' },
+    { mac: '02:00:00:00:09:07', controller: 'a Dell iDRAC' },
   ])
 })
 

@@ -36,6 +36,12 @@ test('what GRUB fetches by itself leads to the configuration of the node, again 
   expect(renderGrubStart(CONFIG)).toContain('  source (http,10.0.0.1:8080)/boot/x/grub.cfg\n')
 })
 
+test('GRUB keeps the address of the card that the firmware booted from: no other card is asked', () => {
+  const orders: BootOrder[] = [KERNEL, { kind: 'iso', url: CONFIG }, { kind: 'local' }, { kind: 'nothing' }]
+  for (const text of [renderGrubStart(CONFIG), GRUB_EXIT, ...orders.map((order) => renderGrub(order, 'n'))])
+    expect(text).not.toMatch(/net_bootp|net_dhcp|net_add_addr/)
+})
+
 const WAIT = { kind: 'wait', turn: '412 of 900, about 40 s', againSeconds: 15 } as const
 
 test('a server that waits for its turn shows its place, and asks again when it was told to', () => {

@@ -102,6 +102,55 @@ describe('what firmware sends', () => {
   })
 })
 
+describe('what else asks on the wire of the servers', () => {
+  test.each([
+    ['NVIDIA/BF/OOB', 'the management port of a BlueField DPU'],
+    ['NVIDIA/BF/BMC', 'the BMC of a BlueField DPU'],
+    ['NVIDIA/BF', 'a BlueField DPU'],
+    ['BF2Client', 'a BlueField DPU'],
+    ['iDRAC', 'a Dell iDRAC'],
+    ['CPQRIB3', 'an HPE iLO'],
+  ])('%s is told as what it is, and is not answered', (vendor, controller) => {
+    const { ask, events } = bench()
+    expect(ask(packet(9, 'discover', [[OPTION.vendorClass, Buffer.from(vendor)]]))).toBeUndefined()
+    expect(events).toEqual([{ kind: 'unknown', mac: mac(9), controller }])
+  })
+  test('any other class is told as an unknown card', () => {
+    for (const vendor of ['', 'udhcp 1.36', 'PXEClient:iDRAC', 'xiDRAC']) {
+      const { ask, events } = bench()
+      ask(packet(9, 'discover', [[OPTION.vendorClass, Buffer.from(vendor)]]))
+      expect(events).toHaveLength(1)
+      expect(events[0]).not.toHaveProperty('controller')
+    }
+  })
+})
+
+describe('a switch port that forwards late (spanning tree, MAC authentication, LACP)', () => {
+  const late = (secs: number, more: { options?: [number, Buffer][]; before?: number; ageMs?: number } = {}) => {
+    const { ask, events, clock } = bench()
+    clock.ms += more.ageMs ?? 600_000
+    const options = more.options ?? pxe(7)
+    if (more.before !== undefined) ask(packet(1, 'discover', options, { secs: 0 }))
+    clock.ms += more.before ?? 0
+    ask(packet(1, 'discover', options, { secs }))
+    return events.flatMap((event) => (event.kind === 'late' ? [event] : []))
+  }
+  test('the first request that arrives says for how long others were lost', () => {
+    expect(late(28)).toEqual([{ kind: 'late', mac: mac(1), netboot: 'firmware', seconds: 28 }])
+    const ipxe: [number, Buffer][] = [...pxe(7), [OPTION.userClass, IPXE_CLASS]]
+    expect(late(60, { options: ipxe })).toMatchObject([{ netboot: 'ipxe', seconds: 60 }])
+  })
+  test('requests that were heard all the while are not lost, nor are those of before our own start', () => {
+    expect(late(28, { before: 28_000 })).toEqual([])
+    expect(late(28, { ageMs: 20_000 })).toEqual([])
+    expect(late(28, { before: 600_000 })).toHaveLength(1)
+  })
+  test('one repeated request, seconds in the wrong byte order, and systems on a disk say nothing', () => {
+    for (const secs of [0, 4, 7, 181, 28 << 8, 65_535]) expect(late(secs)).toEqual([])
+    expect(late(28, { options: [] })).toEqual([])
+  })
+})
+
 describe('how firmware reads answers', () => {
   test('the boot file ends with NUL in option 67, for EDK2 writes one behind it, over the code of the next option', () => {
     for (const options of [pxe(0), pxe(7), http(16)]) {
@@ -135,6 +184,12 @@ describe('how firmware reads answers', () => {
     const { ask } = bench({}, { loaders: [...LOADERS, ARM64_LOADER] })
     const files = [16, 19].map((arch) => ask(packet(1, 'discover', http(arch)))?.packet.file ?? '')
     for (const file of files) expect(file).toMatch(/^http:\/\/10\.0\.0\.1\/loader\/[^/]+$/)
+  })
+  test('iPXE of before 2021 acts on no NAK, and until 2023 on that of any server: nobody gets one for what another server gave', () => {
+    const { ask } = bench()
+    const other: [number, Buffer] = [OPTION.serverId, Buffer.from([192, 0, 2, 9])]
+    for (const ip of ['10.0.0.10', '192.0.2.50']) expect(ask(request(1, ip, [other]))).toBeUndefined()
+    expect(ask(request(9, '192.0.2.50', []))).toBeUndefined()
   })
   test('every answer has the 300 bytes that BOOTP relays and old ROMs want', () => {
     const { ask } = bench()

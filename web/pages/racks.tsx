@@ -145,9 +145,9 @@ function Needs({ nodes, macs }: { readonly nodes: readonly BoardNode[]; readonly
         <>
           <h3>Unknown cards</h3>
           <ul>
-            {macs.slice(0, 8).map(({ mac, count }) => (
+            {macs.slice(0, 8).map(({ mac, count, controller }) => (
               <li key={mac}>
-                <code>{mac}</code> asked {count} {count === 1 ? 'time' : 'times'}
+                <code>{mac}</code> {controller && `(${controller}) `}asked {count} {count === 1 ? 'time' : 'times'}
               </li>
             ))}
           </ul>

@@ -2,6 +2,7 @@
 import * as z from 'zod/mini'
 import { ARCHITECTURES } from '../../../kit/architecture.ts'
 import { printable } from '../../../kit/text.ts'
+import { CONTROLLERS } from '../../../pxe/dhcp/controllers.ts'
 import { isSign, type Sign } from '../signs.ts'
 import { isMilestone, type BootEvent, type Milestone } from '../wire.ts'
 
@@ -45,6 +46,7 @@ export const RoomEvent = z.discriminatedUnion('kind', [
     mac: Mac,
     switchPort: z.optional(SwitchPort),
     netboot: z.optional(z.literal(true)),
+    controller: z.optional(z.enum(CONTROLLERS)),
   }),
   z.object({
     kind: z.literal('sign'),

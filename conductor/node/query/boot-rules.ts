@@ -3,7 +3,17 @@
 import type { Sign, SignSeen } from '../../boot/signs.ts'
 import type { Cause } from './account.ts'
 import { evidenceOf, rule, stopping, type BootEvidence, type BootRule } from './boot-evidence.ts'
-import { neverArrived, noAddress, notTaken, otherBootServer, saysOfDhcp, silentPort } from './dhcp-rules.ts'
+import {
+  blocked,
+  BLOCKED,
+  BLOCKED_REMEDY,
+  neverArrived,
+  noAddress,
+  notTaken,
+  otherBootServer,
+  saysOfDhcp,
+  silentPort,
+} from './dhcp-rules.ts'
 import { fitsMemory, MEMORY_RULES, slowTransfer, tooSmall, TRANSFER_RULES } from './transfer-rules.ts'
 
 const ROGUE_REMEDY =
@@ -206,6 +216,7 @@ const RULES: readonly BootRule[] = [
   slowTransfer,
   unknownCard,
   saysOfDhcp,
+  blocked,
   neverArrived,
   saysNothing,
   notTaken,
@@ -253,6 +264,7 @@ const SIDE_RULES: readonly (readonly [Sign, SideRule])[] = [
       SIGNED_REMEDY,
     ],
   ],
+  ['late', () => [`${BLOCKED}: it booted all the same, and lost time`, BLOCKED_REMEDY]],
   [
     'says-tftp',
     (_, signs) =>

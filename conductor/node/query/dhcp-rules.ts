@@ -41,7 +41,7 @@ export const notTaken: BootRule = ({ live: { seen, signs } }) => {
 
 const NOT_HERE =
   'its DHCP requests do not arrive here: the switch port is in the wrong VLAN, or blocks for longer than the firmware ' +
-  'tries (spanning tree, LACP), or no relay passes them on'
+  'tries (spanning tree, MAC authentication, LACP), or no relay passes them on'
 const LOOK_AT_PORT =
   'look at the VLAN of the switch port, at its spanning tree (port-fast), at LACP (it must pass single links), and at the ' +
   'DHCP relay'
@@ -66,6 +66,19 @@ export const saysOfDhcp: BootRule = (at) => {
         },
   ]
 }
+
+/** The first request that arrived was not the first that was sent: the others were sent into a port that was up and did
+ *  not forward. */
+export const BLOCKED =
+  'its switch port did not forward for a while after the link came up (spanning tree, MAC authentication, LACP)'
+export const BLOCKED_REMEDY =
+  'make the switch port an edge port (port-fast); where it authenticates MACs, let that come before 802.1X; where it ' +
+  'is part of an LACP bundle, let it forward without a partner (LACP fallback, no suspend-individual)'
+
+export const blocked: BootRule = rule('late', 'loader', () => [
+  `${BLOCKED}: the firmware may have given up before`,
+  BLOCKED_REMEDY,
+])
 
 /** Firmware sends the first request at once. */
 const ARRIVES_MS = 15_000
@@ -113,7 +126,7 @@ export const silentPort: BootRule = ({ node, live: { seen, signs, bootedAtMs }, 
   return [
     {
       cause:
-        'nothing of the server arrives here, although it was told to boot from the network: its switch port is in the wrong VLAN or has no link, or its firmware does not try',
+        'nothing of the server arrives here, although it was told to boot from the network: its switch port is in the wrong VLAN, has no link, or blocks for longer than the firmware tries (spanning tree, MAC authentication, LACP), or its firmware does not try',
       evidence: [
         'power_state is "power on"',
         evidenceOf('override-kept', kept),
