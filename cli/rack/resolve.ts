@@ -7,7 +7,7 @@ import { findAt, plain, placeText, refused, type FilePlace, type Located, type L
 import { inherited } from './merge.ts'
 import { isOfNetwork, NetworkError, networkDataOf, type Networks } from './network.ts'
 import { expandRange, fill, MAX_RANGE, type Names } from './ranges.ts'
-import { RackFile, UnitSpec } from './schema.ts'
+import { PER_NODE, RackFile, UnitSpec } from './schema.ts'
 
 export interface WantedUnit {
   readonly name: string
@@ -49,7 +49,7 @@ export function resolve(root: LocatedMap): Rack {
     }
   checkUnique(nodes)
   for (const node of nodes) checkNode(node, file)
-  const networked = nodes.map((node) => withNetwork(node, file.networks ?? {}))
+  const networked = nodes.map((node) => withOwnSecrets(withNetwork(node, file.networks ?? {}), file.secrets ?? {}))
   networked.sort((a, b) => (a.name < b.name ? -1 : 1))
   return { site: file.site, file, root, nodes: networked }
 }
@@ -65,6 +65,24 @@ function checkGateways(root: LocatedMap, networks: Networks): void {
       )
   }
 }
+
+/** A secret that is made for each node has the node in its name, and no two nodes have the same. */
+function withOwnSecrets(node: WantedUnit, secrets: NonNullable<z.infer<typeof RackFile>['secrets']>): WantedUnit {
+  const owned = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(owned)
+    if (value === null || typeof value !== 'object') return value
+    const { secret, ...rest } = value as { secret?: unknown }
+    if (typeof secret === 'string' && Object.keys(rest).length === 0 && isPerNode(secrets, secret))
+      return { secret: `${secret}${PER_NODE}${node.name}` }
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, owned(inner)]))
+  }
+  const { configdrive } = node.spec
+  if (!configdrive) return node
+  return { ...node, spec: { ...node.spec, configdrive: owned(configdrive) as typeof configdrive } }
+}
+
+const isPerNode = (secrets: Readonly<Record<string, unknown>>, name: string): boolean =>
+  Object.hasOwn(secrets, name) && (secrets[name] as { per_node?: boolean }).per_node === true
 
 /** Its config drive says what the networks of the file mean for it. */
 function withNetwork(node: WantedUnit, networks: Networks): WantedUnit {
@@ -243,6 +261,11 @@ function checkSecrets(located: Located, check: SecretCheck): void {
       throw refused(
         located.at,
         `${path.join('/')}: it would be shown to all readers; secrets stand in driver_info/KEY and configdrive`,
+      )
+    if (isPerNode(check.secrets, name) && path[0] !== 'configdrive')
+      throw refused(
+        located.at,
+        `${path.join('/')}: ${name} is made anew for each node that is deployed; it stands in configdrive`,
       )
     return
   }

@@ -6,6 +6,10 @@ import { PolicyChange } from '../../conductor/rollouts/site-acts.ts'
 import { INTERFACES } from '../../conductor/node/policy/interfaces.ts'
 import { seriesReference } from '../../images/series.ts'
 import { isImageName } from '../../images/store.ts'
+import { hasUser, isCidr } from './addresses.ts'
+
+/** Between the name of a secret and that of the node that it is made for. */
+export const PER_NODE = '@'
 
 /** Of a key, too: the reader of rack files refuses `__proto__`. */
 export const NAME_PATTERN = /^(?!__proto__$)[A-Za-z0-9._~-]{1,255}$/
@@ -24,13 +28,22 @@ export const SecretRef = z
 const Secret = z.union([
   z.strictObject({ env: z.string().min(1).max(255).describe('A variable of the environment of `rackward`.') }),
   z.strictObject({ file: z.string().min(1).max(4096).describe('A file that only its owner may read.') }),
-  z.strictObject({
-    exec: z
-      .array(z.string().max(4096))
-      .min(1)
-      .max(100)
-      .describe('A program and its arguments; the first line that it prints is the secret.'),
-  }),
+  z
+    .strictObject({
+      exec: z
+        .array(z.string().max(4096))
+        .min(1)
+        .max(100)
+        .describe('A program and its arguments; the first line that it prints is the secret.'),
+      per_node: z
+        .boolean()
+        .optional()
+        .describe('Run for each node, with its name for {name}; all that it prints is the secret of that node.'),
+    })
+    .refine(({ exec, per_node: perNode }) => !perNode || exec.slice(1).some((word) => word.includes('{name}')), {
+      message: 'with per_node, an argument names the node: write {name}',
+      path: ['exec'],
+    }),
 ])
 export type SecretSource = z.infer<typeof Secret>
 
@@ -74,11 +87,6 @@ const Image = z.union([
 ])
 export type ImageSpec = z.infer<typeof Image>
 
-const isCidr = (text: string): boolean => {
-  const [address = '', prefix = '', ...rest] = text.split('/')
-  const bits = isIP(address) === 4 ? 32 : 128
-  return rest.length === 0 && isIP(address) !== 0 && /^\d{1,3}$/.test(prefix) && Number(prefix) <= bits
-}
 const Ip = z.string().refine((text) => isIP(text) !== 0, 'is no IP address')
 
 const Network = z.strictObject({
@@ -128,10 +136,6 @@ const interfaceFields = Object.fromEntries(
 const UserData = z
   .union([z.string(), SecretRef, z.strictObject({ file: z.string().describe('Beside the rack file.') })])
   .describe('Text, a file, or a secret.')
-
-/** In a URL. */
-export const hasUser = (url: string): boolean =>
-  URL.canParse(url) && (new URL(url).username !== '' || new URL(url).password !== '')
 
 const SettingValue = z.union([z.string().max(255), z.number(), z.boolean()])
 const Bios = z

@@ -5,7 +5,7 @@ import { run } from '../../kit/run.ts'
 import { CliError } from '../error.ts'
 import { findAt, placeText } from './located.ts'
 import type { Rack } from './resolve.ts'
-import type { SecretSource } from './schema.ts'
+import { PER_NODE, type SecretSource } from './schema.ts'
 
 const EXEC_TIMEOUT_MS = 60_000
 const MAX_SECRET_BYTES = 64 * 1024
@@ -18,11 +18,12 @@ export async function readSecrets(
 ): Promise<Record<string, string>> {
   const values: Record<string, string> = {}
   for (const name of names) {
-    const source = file.secrets?.[name]
-    if (!source) throw new CliError('usage', `secrets: there is no ${name}; write it under "secrets"`)
+    const [base = '', node] = name.split(PER_NODE)
+    const source = file.secrets?.[base]
+    if (!source) throw new CliError('usage', `secrets: there is no ${base}; write it under "secrets"`)
     const refuse = (says: string) =>
-      new CliError('usage', `${placeText(findAt(root, ['secrets', name]).at)}: secrets/${name}: ${says}`)
-    const value = await readOne(source, { directory, env }).catch((error: Error) =>
+      new CliError('usage', `${placeText(findAt(root, ['secrets', base]).at)}: secrets/${name}: ${says}`)
+    const value = await readOne(source, { directory, env, node }).catch((error: Error) =>
       Promise.reject(refuse(error.message)),
     )
     if (value === '') throw refuse('is empty; set it')
@@ -34,7 +35,11 @@ export async function readSecrets(
 
 async function readOne(
   source: SecretSource,
-  { directory, env }: { directory: string; env: Readonly<Record<string, string | undefined>> },
+  {
+    directory,
+    env,
+    node,
+  }: { directory: string; env: Readonly<Record<string, string | undefined>>; node: string | undefined },
 ): Promise<string> {
   if ('env' in source) {
     const value = env[source.env]
@@ -42,8 +47,10 @@ async function readOne(
     return value
   }
   if ('file' in source) return (await readPrivateFile(resolve(directory, source.file))).trimEnd()
-  const { code, stdout } = await run(source.exec, { timeoutMs: EXEC_TIMEOUT_MS, cwd: directory })
+  if (node?.startsWith('-')) throw new Error(`${node} would be read as an option; give the node another name`)
+  const words = node === undefined ? source.exec : source.exec.map((word) => word.replaceAll('{name}', node))
+  const { code, stdout } = await run(words, { timeoutMs: EXEC_TIMEOUT_MS, cwd: directory })
   // What it printed may be a part of the secret.
   if (code !== 0) throw new Error(`${source.exec[0]} ended with ${code}; run it by hand to see why`)
-  return stdout.split(/\r?\n/)[0] ?? ''
+  return node === undefined ? (stdout.split(/\r?\n/)[0] ?? '') : stdout.trimEnd()
 }

@@ -10,7 +10,7 @@ export const RolloutBody = z.strictObject({
     .partialRecord(z.enum(END_KINDS), z.array(z.string().max(255)).max(10_000))
     .describe('what the plan ends, by kind: the nodes for which that is agreed to'),
   secrets: z
-    .record(z.string().max(255), z.string().max(65_536))
+    .record(z.string().max(511), z.string().max(65_536))
     .describe('by the names of the plan; kept sealed until the roll-out has ended'),
 })
 

@@ -1,7 +1,8 @@
 /** Nodes of other programs -> the units of a rack file. Passwords become references; none is written. */
 import { escaped, type ExportedFile } from '../export.ts'
 import { refused, type FilePlace } from '../located.ts'
-import { hasUser, NAME_PATTERN } from '../schema.ts'
+import { hasUser } from '../addresses.ts'
+import { NAME_PATTERN } from '../schema.ts'
 import { emptyRecord, SharedParts } from '../shared-parts.ts'
 import { MAX_NODES } from '../resolve.ts'
 import { UNPLACED } from '../wanted.ts'
