@@ -56,6 +56,8 @@ export class DoubtKeeper {
   private standing: StoreTrust = FIRST
   /** Rooms that have not said yet what they know. */
   private awaited = new Set<string>()
+  /** Rooms that know more, while the database does not take that down. */
+  private readonly unsaved = new Set<string>()
   private cancelWait: () => void = () => undefined
   private loop: Loop | undefined
   private was: Trusting = 'open'
@@ -124,7 +126,7 @@ export class DoubtKeeper {
   }
 
   private get state(): Trusting {
-    return this.inDoubt ? 'doubt' : this.awaited.size > 0 ? 'waiting' : 'open'
+    return this.inDoubt ? 'doubt' : this.awaited.size + this.unsaved.size > 0 ? 'waiting' : 'open'
   }
 
   /** Why nothing is acted on; undefined: it is. */
@@ -132,6 +134,8 @@ export class DoubtKeeper {
     const rooms = this.standing.claims.map(({ room }) => room)
     if (rooms.length > 0)
       return `the database is older than what the boot room${rooms.length > 1 ? 's' : ''} ${rooms.join(', ')} know${rooms.length > 1 ? '' : 's'}: nothing is acted on until an operator decides`
+    if (this.unsaved.size > 0)
+      return `the database is older than what boot rooms know (${[...this.unsaved].join(', ')}), and this cannot be written to it: nothing is acted on`
     if (this.awaited.size === 0) return undefined
     return `the conductor has started, and acts on nothing until its boot rooms have said what they know (${[...this.awaited].join(', ')}), for ${WAIT_MS / 1000} s at most`
   }
@@ -146,6 +150,7 @@ export class DoubtKeeper {
 
   /** A room has said what it knows, and knows nothing newer. */
   heard(room: string): void {
+    if (this.unsaved.delete(room)) this.look()
     if (this.awaited.delete(room) && this.awaited.size === 0) this.endWait()
   }
 
@@ -155,8 +160,13 @@ export class DoubtKeeper {
     // One that dials again and again costs nothing.
     if (before && before.epoch === claim.epoch && before.seq === claim.seq && before.count === claim.count)
       return void this.awaited.delete(claim.room)
+    // It holds at once, and also while the database takes nothing.
+    this.unsaved.add(claim.room)
+    this.look()
     await this.change((standing) => withClaim(standing, claim))
+    this.unsaved.delete(claim.room)
     this.awaited.delete(claim.room)
+    this.look()
     if (before) return
     const { room, epoch, seq, lastSeq, count } = claim
     this.parts.log.warn(

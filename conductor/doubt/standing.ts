@@ -9,6 +9,8 @@ export const STANDING = 'store standing'
 export const STANDING_NAME = 'standing'
 /** Nodes that a claim names; the others are counted. */
 export const MAX_NAMED = 2_000
+/** Nodes that all claims name together: the record is read every few seconds. */
+export const MAX_NAMED_OF_ALL = 10_000
 
 const Count = z.int().min(0)
 
@@ -64,11 +66,11 @@ export function standingOf(object: ObjectRecord | undefined): StoreTrust {
 }
 
 /** A room says it again: what it says now counts. */
-export const withClaim = ({ epoch, claims, accepted }: TrustBody, claim: Claim): TrustBody => ({
-  epoch,
-  accepted,
-  claims: [...claims.filter(({ room }) => room !== claim.room), claim],
-})
+export function withClaim({ epoch, claims, accepted }: TrustBody, claim: Claim): TrustBody {
+  const others = claims.filter(({ room }) => room !== claim.room)
+  const free = MAX_NAMED_OF_ALL - others.reduce((sum, { nodes }) => sum + nodes.length, 0)
+  return { epoch, accepted, claims: [...others, { ...claim, nodes: claim.nodes.slice(0, Math.max(0, free)) }] }
+}
 
 /** A room that is removed has nothing to say. */
 export const withoutRoom = ({ epoch, claims, accepted }: TrustBody, room: string): TrustBody => ({

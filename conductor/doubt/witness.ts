@@ -26,7 +26,7 @@ export interface RoomSaid {
 
 /** The event loop is free again after so many records. */
 const LOOKS = 100
-/** Suspects that are looked up; those beyond count without a look. */
+/** Suspects that are looked up where it is known already that the room knows more; those beyond count without a look. */
 const MAX_LOOKED = 10_000
 
 export class Witness {
@@ -42,8 +42,9 @@ export class Witness {
     const { clock, conductor } = this.parts
     const epochs = [mark.epoch, ...new Set(held.map(({ version }) => version[0]))]
     const epoch = epochs.reduce((highest, one) => Math.max(highest, one))
-    if (epoch > MAX_EPOCH) throw new Error('it says what no conductor can have told it')
     const own = this.parts.epoch()
+    // An acceptance counts on from what a room said, so that its own incarnation may be a little beyond.
+    if (epoch > Math.max(MAX_EPOCH, own)) throw new Error('it says what no conductor can have told it')
     const lastSeq = await this.lastSeq(room)
     const ahead = isAhead(mark, { epoch: own, seq: lastSeq })
     const at = { epoch: own, ahead }
@@ -66,9 +67,13 @@ export class Witness {
     at: { epoch: number; ahead: boolean },
   ): Promise<Pick<Claim, 'count' | 'nodes'>> {
     const nodes = new Map<string, NewerNode>()
-    const uuids = new Set(held.slice(MAX_LOOKED).map(({ nodeUuid }) => nodeUuid))
-    for (const [i, one] of held.slice(0, MAX_LOOKED).entries()) {
+    const uuids = new Set<string>()
+    for (const [i, one] of held.entries()) {
       if (i % LOOKS === LOOKS - 1) await this.parts.clock.sleep(0)
+      if (i >= MAX_LOOKED && (at.ahead || nodes.size > 0)) {
+        uuids.add(one.nodeUuid)
+        continue
+      }
       const recorded = await this.recordedOf(one)
       if (!recorded || !isNewer(one, recorded, at)) continue
       uuids.add(one.nodeUuid)

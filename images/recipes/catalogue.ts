@@ -21,8 +21,8 @@ export interface DebianOrder {
   readonly name: string
 }
 
-/** As Debian's policy (5.6.7) has it. */
-const PACKAGE = /^[a-z0-9][a-z0-9+.-]+$/
+/** As Debian's policy (5.6.7) has it, but for a dash at the end: apt takes that for an order to remove the package. */
+const PACKAGE = /^[a-z0-9][a-z0-9+.-]*[a-z0-9+.]$/
 const MAX_PACKAGES = 500
 const MESH = '-mesh'
 

@@ -1,5 +1,6 @@
-/** What is asked of a finished tree of Debian: how large it is, whether it is hardened, what is in it. */
-import { readFile, rm } from 'node:fs/promises'
+/** What is asked of a finished tree of Debian: how large it is, whether it is hardened, what is in it; and what it must
+ *  not hand on. */
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Fault } from '../../kit/fault.ts'
 import { run, runOk } from '../../kit/run.ts'
@@ -47,4 +48,15 @@ export async function sbomOfTree(tree: string, about: { name: string; epochSecon
   }
   const { name, epochSeconds } = about
   return sbomOf({ name, distro: name, epochSeconds, status, licences })
+}
+
+/** The sources of apt are those of the machine that builds: user names and passwords in their URLs stay there. */
+export async function removeAptLogins(tree: string): Promise<void> {
+  const lists = join(tree, 'etc/apt/sources.list.d')
+  const names = await readdir(lists).catch(() => [])
+  for (const path of [join(tree, 'etc/apt/sources.list'), ...names.map((name) => join(lists, name))]) {
+    const text = await readFile(path, 'utf8').catch(() => '')
+    const clean = text.replace(/([a-z0-9+.-]:\/\/)[^\s/]*@/gi, '$1')
+    if (clean !== text) await writeFile(path, clean)
+  }
 }

@@ -9,7 +9,7 @@ import { IMAGE_FIELDS, type ImageTraits } from '../index.ts'
 import { debootstrap, releasedAt, sourcesOf } from './apt.ts'
 import { cacheKey } from './cache.ts'
 import { PLAIN, SUITES, type DebianName, type DebianRecipe } from './catalogue.ts'
-import { checkHardening, sbomOfTree, usedMibOf } from './debian-tree.ts'
+import { checkHardening, removeAptLogins, sbomOfTree, usedMibOf } from './debian-tree.ts'
 import { makeDisk, rootPartition } from './disk.ts'
 import { ARM64_DISK_MODULES } from './drivers.ts'
 import { efiLoader, SIGNED_PACKAGES } from './esp.ts'
@@ -238,6 +238,7 @@ export async function buildDebian(opts: {
   })
   try {
     await writeConfiguration(tree, recipe, architecture)
+    await removeAptLogins(tree)
     if (recipe.hardened) await checkHardening(tree, opts.say)
     const name = (Object.keys(SUITES) as DebianName[]).find((one) => SUITES[one] === recipe.suite) ?? recipe.suite
     const sbom = await sbomOfTree(tree, { name, epochSeconds })

@@ -8,6 +8,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { buildDebianImage, epochOf } from '../../cli/image-debian.ts'
 import { releaseDate, renamed } from '../../images/recipes/apt.ts'
 import { debianOrder } from '../../images/recipes/catalogue.ts'
+import { removeAptLogins } from '../../images/recipes/debian-tree.ts'
 import { debianKey } from '../../images/recipes/debian.ts'
 import { makeDisk } from '../../images/recipes/disk.ts'
 import { HARDENING, hardeningHooks } from '../../images/recipes/hardening.ts'
@@ -33,8 +34,23 @@ test('an order names suite, profile and image; packages are sorted and each stan
   expect(debianOrder('ramdisk', {}, 'x86_64')).toBeUndefined()
 })
 
-test.each(['--force-yes', 'a', 'UPPER', 'x;reboot', '../x'])('%j is refused as the name of a package', (name) => {
-  expect(() => debianOrder('debian-12', { packages: name }, 'x86_64')).toThrow('no name of a Debian package')
+test.each(['--force-yes', 'a', 'UPPER', 'x;reboot', '../x', 'sudo-'])(
+  '%j is refused as the name of a package',
+  (name) => {
+    expect(() => debianOrder('debian-12', { packages: name }, 'x86_64')).toThrow('no name of a Debian package')
+  },
+)
+
+test('user names and passwords of apt sources do not get into an image', async () => {
+  await mkdir(join(dir, 'etc/apt/sources.list.d'), { recursive: true })
+  const plain = 'deb [signed-by=/usr/share/k.gpg] http://deb.debian.org/debian bookworm main\n'
+  const list = join(dir, 'etc/apt/sources.list')
+  const other = join(dir, 'etc/apt/sources.list.d/0001other.sources')
+  await writeFile(list, `${plain}deb https://me:s3@cret@mirror.example:8443/debian/ bookworm main\n`)
+  await writeFile(other, 'Types: deb\nURIs: tor+https://me:secret@mirror.example/debian/pool@1/\n')
+  await removeAptLogins(dir)
+  expect(await readFile(list, 'utf8')).toBe(`${plain}deb https://mirror.example:8443/debian/ bookworm main\n`)
+  expect(await readFile(other, 'utf8')).toBe('Types: deb\nURIs: tor+https://mirror.example/debian/pool@1/\n')
 })
 
 test('the key of an image changes with suite, packages, profile and a given time', () => {

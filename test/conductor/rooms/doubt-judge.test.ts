@@ -7,11 +7,14 @@ import type { HeldClient } from '../../../conductor/boot/rooms/wire.ts'
 import { isAhead, isNewer, suspects, type RecordedClient } from '../../../conductor/doubt/judge.ts'
 import {
   FIRST,
+  MAX_NAMED,
+  MAX_NAMED_OF_ALL,
   newerNodes,
   withAcceptance,
   withClaim,
   withoutRoom,
   type Claim,
+  type TrustBody,
 } from '../../../conductor/doubt/standing.ts'
 import { macOf, uuidOf } from './room-rack.ts'
 
@@ -171,6 +174,29 @@ test('whom the conductor knows to be as new is not looked up', () => {
       expect(suspects(held, () => undefined, { epoch: 2, ahead: false })).toEqual([])
     }),
   )
+})
+
+test('claims name so many nodes together, and each counts its own', () => {
+  const nodes = Array.from({ length: MAX_NAMED }, (_, n) => ({
+    uuid: uuidOf(n),
+    mac: macOf(n % 200),
+    held: 9,
+    recorded: 3,
+  }))
+  const claim = (room: string): Claim => ({
+    room,
+    epoch: 1,
+    seq: 9,
+    lastSeq: 5,
+    atMs: 1,
+    by: 'c1',
+    count: nodes.length,
+    nodes,
+  })
+  const names = Array.from({ length: 8 }, (_, n) => `r${n}`)
+  const { claims } = [...names, ...names].reduce<TrustBody>((body, room) => withClaim(body, claim(room)), FIRST)
+  expect(claims.reduce((sum, one) => sum + one.nodes.length, 0)).toBe(MAX_NAMED_OF_ALL)
+  expect(claims.map(({ count }) => count)).toEqual(names.map(() => nodes.length))
 })
 
 test('a room that is removed takes its claim along; of two rooms the nodes of both are listed, the newest word of each', () => {

@@ -224,10 +224,26 @@ describe('a doubt', () => {
     const add = store.objects.add.bind(store.objects)
     store.objects.add = () => Promise.reject(new Fault('store.broken', 'the disk is full'))
     await expect(one.doubt.claim(claim('r1'))).rejects.toMatchObject({ code: 'store.broken' })
-    expect(one.doubt.isOpen).toBe(false)
+    // Also when rooms are waited for no longer.
+    await clock.advance(WAIT_MS)
+    expect([one.doubt.isOpen, one.doubt.why?.includes('cannot be written')]).toEqual([false, true])
     store.objects.add = add
     await one.doubt.claim(claim('r1'))
     expect(one.doubt.inDoubt).toBe(true)
+    await one.doubt.accept({ by: 'root', version: version(one) })
+    expect(one.doubt.isOpen).toBe(true)
+  })
+  test('that cannot be written while the conductor works stops it, until its room says otherwise or is removed', async () => {
+    for (const end of ['heard', 'forget'] as const) {
+      const one = await conductor()
+      const add = store.objects.add.bind(store.objects)
+      store.objects.add = () => Promise.reject(new Fault('store.broken', 'the disk is full'))
+      await expect(one.doubt.claim(claim('r1'))).rejects.toMatchObject({ code: 'store.broken' })
+      expect(one.doubt.isOpen).toBe(false)
+      store.objects.add = add
+      await one.doubt[end]('r1')
+      expect([one.doubt.isOpen, one.seen]).toEqual([true, ['closed', 'opened']])
+    }
   })
   test('of a room that says it again and again is written once', async () => {
     const one = await conductor()

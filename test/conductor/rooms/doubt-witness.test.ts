@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { HeldClient } from '../../../conductor/boot/rooms/wire.ts'
-import { MAX_NAMED } from '../../../conductor/doubt/standing.ts'
+import { MAX_EPOCH } from '../../../conductor/doubt/judge.ts'
+import { FIRST, MAX_NAMED, withAcceptance, withClaim, type Claim } from '../../../conductor/doubt/standing.ts'
 import { Witness } from '../../../conductor/doubt/witness.ts'
 import { newNode } from '../../../conductor/node/record.ts'
 import { PORT_DEFAULTS } from '../../../conductor/store/port.ts'
@@ -34,8 +35,8 @@ const held = (
   nodeUuid: uuidOf(n),
   version: [more.epoch ?? 1, more.madeAtMs ?? 1, more.port ?? 0, node],
 })
-const witness = (firstSeq?: number) =>
-  new Witness({ store, clock: systemClock, conductor: 'c1', epoch: () => 1, known: () => undefined, firstSeq })
+const witness = (firstSeq?: number, epoch = 1) =>
+  new Witness({ store, clock: systemClock, conductor: 'c1', epoch: () => epoch, known: () => undefined, firstSeq })
 
 async function nodes(count: number): Promise<void> {
   for (let n = 1; n <= count; n += 1) {
@@ -85,4 +86,22 @@ test('what it says is bounded: names some of very many, counts all, and no incar
   // A later incarnation of one client alone counts as one of the room.
   const one = await witness().hear({ room: 'r1', mark: { epoch: 1, seq: 0 }, held: [held(1, 0, { epoch: 7 })] })
   expect(one).toMatchObject({ epoch: 7, count: 1 })
+})
+test('the highest incarnation that a room may say can be accepted, and rooms of that one are heard', async () => {
+  const said = await witness().hear({ room: 'r1', mark: { epoch: MAX_EPOCH, seq: 1 }, held: [] })
+  const { epoch } = withAcceptance(withClaim(FIRST, said as Claim), { by: 'root', atMs: 1 })
+  const mark = { epoch, seq: 0 }
+  expect(await witness(undefined, epoch).hear({ room: 'r1', mark, held: [held(1, 0, { epoch })] })).toBeUndefined()
+  const beyond = witness(undefined, epoch).hear({ room: 'r1', mark: { epoch: epoch + 1, seq: 0 }, held: [] })
+  await expect(beyond).rejects.toThrow(/no conductor can have told/)
+})
+test('a room that holds very many clients that were removed since is no proof, as long as none of them is newer', async () => {
+  const many = Array.from({ length: 10_050 }, (_, n) => ({
+    mac: `02:00:00:01:${(n >> 8).toString(16).padStart(2, '0')}:${(n & 255).toString(16).padStart(2, '0')}`,
+    nodeUuid: uuidOf(n),
+    version: [1, 1, 0, 1] as const,
+  }))
+  expect(await witness().hear({ room: 'r1', mark: { epoch: 1, seq: 0 }, held: many })).toBeUndefined()
+  const last = [...many, held(200, 0, { epoch: 2 })]
+  expect(await witness().hear({ room: 'r1', mark: { epoch: 1, seq: 0 }, held: last })).toMatchObject({ count: 1 })
 })
