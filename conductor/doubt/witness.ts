@@ -26,7 +26,8 @@ export interface RoomSaid {
 
 /** The event loop is free again after so many records. */
 const LOOKS = 100
-/** Suspects that are looked up where it is known already that the room knows more; those beyond count without a look. */
+/** Suspects that are looked up where it is known already that the room knows more; those beyond count without a
+ *  look. */
 const MAX_LOOKED = 10_000
 
 export class Witness {
