@@ -4,6 +4,7 @@ import { loadYaml, LogConfig, parseYaml } from '../kit/config.ts'
 import { ROLES } from './api/auth.ts'
 import { UrlPrefixes } from './outbound/allow-list.ts'
 import { Hook, Webhook } from './config-webhooks.ts'
+import { BOOT_HTTPS } from './config-boot-https.ts'
 import { BOOT_ISO } from './config-boot-iso.ts'
 import { RAMDISKS } from './config-ramdisks.ts'
 import { Rooms } from './config-rooms.ts'
@@ -105,6 +106,7 @@ const Boot = z.strictObject({
     ),
   ...RAMDISKS,
   ...BOOT_ISO,
+  ...BOOT_HTTPS,
   orphanSeconds: Seconds.default(900).describe('How long the boot services go on without a conductor.'),
 })
 

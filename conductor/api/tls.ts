@@ -1,4 +1,5 @@
 /** The certificate of a listener: a given one, or one that is made once for the addresses that are listened on. */
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { selfSigned } from '../../kit/certificate.ts'
@@ -12,7 +13,7 @@ export interface TlsFiles {
 
 const DAYS = 3650
 
-/** Throws `config.invalid` for files that cannot be read. */
+/** Throws as `givenTls` does. */
 export async function tlsFiles(
   source: 'self-made' | { cert: string; key: string },
   at: {
@@ -35,11 +36,31 @@ export async function tlsFiles(
     await writeWhole(paths.key, made.key)
     await writeWhole(paths.cert, made.cert)
   }
+  return givenTls(paths, at.configKey)
+}
+
+/** Throws `config.invalid` for files that cannot be read, or that are no certificate with its key. */
+export async function givenTls(paths: { cert: string; key: string }, configKey: string): Promise<TlsFiles> {
   const read = (name: 'cert' | 'key') =>
     readFile(paths[name]).catch((error: Error) => {
-      throw new Fault('config.invalid', `${at.configKey}.${name}: cannot read ${paths[name]}: ${error.message}`, {
+      throw new Fault('config.invalid', `${configKey}.${name}: cannot read ${paths[name]}: ${error.message}`, {
         cause: error,
       })
     })
-  return { cert: await read('cert'), key: await read('key') }
+  const files = { cert: await read('cert'), key: await read('key') }
+  const flaw = flawOf(files)
+  if (flaw !== undefined)
+    throw new Fault('config.invalid', `${configKey}: ${paths.cert} and ${paths.key} cannot be used together: ${flaw}`)
+  return files
+}
+
+/** Undefined: the first certificate of the chain is that of the key. */
+function flawOf({ cert, key }: TlsFiles): string | undefined {
+  try {
+    return new X509Certificate(cert).checkPrivateKey(createPrivateKey(key))
+      ? undefined
+      : 'the key is that of another certificate'
+  } catch (error) {
+    return (error as Error).message
+  }
 }

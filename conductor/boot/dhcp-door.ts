@@ -7,12 +7,12 @@ import type { BootClients } from './clients.ts'
 import type { BootLoaders } from './loaders.ts'
 import type { Observer } from './observe.ts'
 import type { BootClient } from './orders.ts'
-import { bootUrl, scriptUrl } from './ramdisk-order.ts'
+import { loaderUrl, scriptUrl } from './ramdisk-order.ts'
 import type { ServiceConfig } from './render.ts'
 
 export interface DhcpDoors {
   readonly config: {
-    readonly boot: Pick<ServiceConfig['boot'], 'subnets' | 'http' | 'tftp' | 'interfaces'>
+    readonly boot: Pick<ServiceConfig['boot'], 'subnets' | 'http' | 'https' | 'tftp' | 'interfaces'>
     readonly agent: Pick<ServiceConfig['agent'], 'address'>
   }
   readonly clients: BootClients
@@ -62,7 +62,7 @@ class AskedOf implements KnownClient {
   }
 
   get loaderUrl(): string {
-    return bootUrl(this.doors.config.boot, '/loader/')
+    return loaderUrl(this.doors.config.boot)
   }
 
   get signed(): boolean {

@@ -10,10 +10,12 @@ import { GRUB_EXIT, renderGrub, renderGrubStart } from '../../pxe/grub.ts'
 import { renderAutoexec, renderScript, type BootOrder } from '../../pxe/script.ts'
 import { TftpServer } from '../../pxe/tftp/server.ts'
 import { turnText, type Admission } from './admission.ts'
+import type { ScriptLoader } from './boot-target.ts'
 import type { BootClients } from './clients.ts'
 import type { BootCounters } from './counters.ts'
 import { dhcpServer } from './dhcp-door.ts'
-import { bootHttpLimits, type BootFiles, type ScriptLoader } from './http.ts'
+import { bootHttpLimits, type BootFiles } from './http.ts'
+import { startHttps } from './https-door.ts'
 import type { BootLoaders } from './loaders.ts'
 import type { BootMedia } from './media.ts'
 import { ramdiskPartOf, type Observer } from './observe.ts'
@@ -155,6 +157,7 @@ export async function startHttp(doors: Doors): Promise<void> {
     () => door.start(),
     () => door.stop(),
   )
+  await startHttps(doors, files)
 }
 
 /** Sends the client that has this address on to its script. Undefined: nobody known has it. */

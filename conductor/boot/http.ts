@@ -1,6 +1,7 @@
 /** HTTP for everything after the first loader: the script of the moment, kernel and ramdisk, image pieces. Read only;
  *  nothing here is secret but the boot token in a script, which only the node's own leased address gets. */
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import { basename, dirname } from 'node:path'
 import send from 'send'
 import type { Clock } from '../../kit/clock.ts'
@@ -15,11 +16,12 @@ import {
   type ConnectionLimits,
   type OnRefused,
 } from '../../kit/connection-limits.ts'
-import { isAgentSaid, SAID_PATH, type AgentSaid } from '../api/agent-said.ts'
-import { AUTOEXEC, isGrubConfig } from '../../pxe/firmware.ts'
+import type { AgentSaid } from '../api/agent-said.ts'
+import type { TlsFiles } from '../api/tls.ts'
 import { limitMeter } from '../../kit/limit-meter.ts'
+import { bootTarget, type ScriptLoader } from './boot-target.ts'
 import type { BootCounters } from './counters.ts'
-import { answerMedia, mediaNameOf, type ServedMedia } from './media-http.ts'
+import { answerMedia, type ServedMedia } from './media-http.ts'
 import type { CachedFiles } from './rooms/serve-cached.ts'
 import { sendFile, SendMemory, type FileRange } from './send-file.ts'
 
@@ -62,10 +64,6 @@ export interface SendEnd {
   readonly stalled: boolean
 }
 
-export type ScriptLoader = 'ipxe' | 'grub'
-export const SCRIPT_NAMES: Readonly<Record<ScriptLoader, string>> = { ipxe: 'script.ipxe', grub: 'grub.cfg' }
-const SCRIPT = /^\/boot\/([0-9a-f]{2}(?:-[0-9a-f]{2}){5})\/(script\.ipxe|grub\.cfg)$/
-
 export interface BootHttpLimits extends ConnectionLimits {
   /** Ends a connection that makes no progress, whoever is to blame. iPXE and firmware keep connections open between
    *  kernel and ramdisk. */
@@ -80,7 +78,8 @@ export const HEADERS_BYTES = 8 * 1024
 /** Requests of one connection that wait for their answers. No loader and no agent of ours has more than one. */
 export const MAX_PIPELINED = 4
 
-export function bootHttp(files: BootFiles, limits: BootHttpLimits): Server {
+/** `tls`: certificate chain and key (PEM) of a server that takes HTTPS alone. */
+export function bootHttp(files: BootFiles, limits: BootHttpLimits, tls?: TlsFiles): Server {
   const options = httpOptions({ headersBytes: HEADERS_BYTES, requestMs: limits.idleMs, idleMs: limits.idleMs })
   const memory = new SendMemory(limits.sendBytes)
   const answer = (request: IncomingMessage, response: ServerResponse): void | Promise<void> => {
@@ -112,39 +111,12 @@ export function bootHttp(files: BootFiles, limits: BootHttpLimits): Server {
       }
     }
   }
-  const server = createServer(options, guarded(answer, files.broke))
+  const listener = guarded(answer, files.broke)
+  const server = tls ? createTlsServer({ ...options, ...tls }, listener) : createServer(options, listener)
   limitPipelining(server, MAX_PIPELINED)
   server.setTimeout(limits.idleMs)
   limitConnections(server, limits, limits.onRefused)
   return server
-}
-
-/** What the target of a request names. */
-export type BootTarget =
-  | { readonly kind: 'media'; readonly name: string }
-  | { readonly kind: 'script'; readonly mac: string; readonly loader: ScriptLoader }
-  | { readonly kind: 'autoexec' }
-  | { readonly kind: 'said'; readonly what: AgentSaid }
-  | { readonly kind: 'grub' }
-  | { readonly kind: 'file'; readonly path: string }
-
-export function bootTarget(target: string): BootTarget {
-  // shim joins the directory and the name of its next file with one slash too many.
-  const path = (target.split('?')[0] ?? '').replace(/\/{2,}/g, '/')
-  const name = mediaNameOf(path)
-  if (name !== undefined) return { kind: 'media', name }
-  const [, mac, script] = SCRIPT.exec(path) ?? []
-  if (mac)
-    return {
-      kind: 'script',
-      mac: mac.replaceAll('-', ':'),
-      loader: script === SCRIPT_NAMES.grub ? 'grub' : 'ipxe',
-    }
-  if (path === `/loader/${AUTOEXEC}`) return { kind: 'autoexec' }
-  const what = path.startsWith(SAID_PATH) ? path.slice(SAID_PATH.length) : ''
-  if (isAgentSaid(what)) return { kind: 'said', what }
-  if (isGrubConfig(path.slice(1))) return { kind: 'grub' }
-  return { kind: 'file', path }
 }
 
 /** From the configuration, with no more connections than the open files of this process allow. */

@@ -1,11 +1,11 @@
 /** Where BMCs fetch boot ISOs: at the HTTP server of the boot services, and at a listener of its own where `boot.media`
  *  has one, with TLS where it has a certificate. */
-import { readFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import { httpOptions, limitConnections, limitPipelining } from '../../kit/connection-limits.ts'
 import { listen } from '../../kit/listen.ts'
 import { bytesText } from '../../kit/text.ts'
+import { givenTls } from '../api/tls.ts'
 import type { Doors, ServiceParts } from './doors.ts'
 import { bootHttpLimits, guarded, HEADERS_BYTES, MAX_PIPELINED } from './http.ts'
 import { answerMedia, mediaNameOf } from './media-http.ts'
@@ -50,7 +50,7 @@ export async function startMedia(doors: Doors): Promise<void> {
   }
   const listener = guarded(answer, (ip, error) => observer.onHttpFault(ip, error))
   const server = at.tls
-    ? createTlsServer({ ...options, cert: await readFile(at.tls.cert), key: await readFile(at.tls.key) }, listener)
+    ? createTlsServer({ ...options, ...(await givenTls(at.tls, 'boot.media.tls')) }, listener)
     : createServer(options, listener)
   limitPipelining(server, MAX_PIPELINED)
   server.setTimeout(limits.idleMs)

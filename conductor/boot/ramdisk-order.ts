@@ -2,11 +2,18 @@
  *  against the same words. Pure. */
 import type { BootOrder } from '../../pxe/script.ts'
 import type { BootConfig } from '../config.ts'
-import { SCRIPT_NAMES, type ScriptLoader } from './http.ts'
+import { SCRIPT_NAMES, type ScriptLoader } from './boot-target.ts'
 
 type HttpAt = Pick<BootConfig, 'http'>
 
 export const bootUrl = ({ http }: HttpAt, path: string): string => `http://${http.address}:${http.port}${path}`
+
+/** Where firmware that boots by HTTP fetches its loader; ends with a slash. */
+export const loaderUrl = (boot: HttpAt & Pick<BootConfig, 'https'>): string => {
+  const { https } = boot
+  if (!https) return bootUrl(boot, '/loader/')
+  return new URL('/loader/', https.url ?? `https://${https.address}:${https.port}`).href
+}
 
 export const scriptUrl = (boot: HttpAt, mac: string, loader: ScriptLoader = 'ipxe'): string =>
   bootUrl(boot, `/boot/${mac.replaceAll(':', '-')}/${SCRIPT_NAMES[loader]}`)

@@ -28,6 +28,8 @@ export interface ConductorOptions {
   readonly iso?: string
   /** They fetch it at a listener of its own, with this port. */
   readonly mediaPort?: number
+  /** UEFI HTTP boot fetches loaders over TLS. */
+  readonly bootHttps?: { readonly port: number; readonly cert: string; readonly key: string }
   /** False: no DHCP server is on the wire. */
   readonly dhcp?: boolean
   /** URLs of the mesh's arbiters. */
@@ -151,6 +153,7 @@ export const configOf = (rack: Rack, options: ConductorOptions) => ({
     routerAdvertisements: true,
     ...(options.iso ? { iso: options.iso } : {}),
     ...(options.mediaPort ? { media: { address: CONDUCTOR_IP, port: options.mediaPort } } : {}),
+    ...(options.bootHttps ? { https: { address: CONDUCTOR_IP, ...options.bootHttps } } : {}),
     ...(options.uki ? { uki: options.uki } : {}),
     ...(options.ramdisks ? { ramdisks: options.ramdisks } : {}),
     ...(options.rescueInitrd ? { rescueInitrd: options.rescueInitrd } : {}),

@@ -112,7 +112,7 @@ const endOf = (file: Buffer, at: number): number => {
   return Math.ceil(end / 4) * 4
 }
 
-function signatureList(certificate: Buffer): Buffer {
+export function signatureList(certificate: Buffer): Buffer {
   const sizes = Buffer.alloc(12)
   const signatureBytes = GUID_BYTES + certificate.length
   sizes.writeUInt32LE(GUID_BYTES + sizes.length + signatureBytes, 0)

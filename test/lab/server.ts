@@ -4,7 +4,7 @@ import { X509Certificate } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Architecture } from '../../kit/architecture.ts'
-import { withCertificate } from './efi-variables.ts'
+import { signatureList, withCertificate } from './efi-variables.ts'
 import { machineOf } from './machines.ts'
 import { sh } from './shell.ts'
 
@@ -30,6 +30,8 @@ export interface ServerSpec {
   readonly siteCertificate?: string
   /** Its UEFI boots by HTTP alone, without TFTP. */
   readonly httpBoot?: boolean
+  /** File of a certificate (PEM) whose issuer its UEFI trusts for HTTPS, as an operator enrols it. */
+  readonly httpsAuthority?: string
   /** `ipmi` when nothing is said. */
   readonly bmc?: BmcKind
   /** A TPM 2.0 (swtpm), whose state lives as long as the server. */
@@ -62,6 +64,10 @@ export async function makeServer(server: Server, accel: 'kvm' | 'tcg'): Promise<
     const factory = await readFile(join(dir, machineOf(server).firmware.factoryVariables))
     await writeFile(join(server.dir, 'vars.fd'), withCertificate(factory, raw))
     await writeFile(join(server.dir, 'keys'), 'factory\n')
+  }
+  if (server.httpsAuthority) {
+    const { raw } = new X509Certificate(await readFile(server.httpsAuthority))
+    await writeFile(join(server.dir, 'cacerts.esl'), signatureList(raw))
   }
   // The script takes it at the next start: other code of the firmware, other variables.
   if (server.secureBoot) await writeFile(join(server.dir, 'secure-boot'), 'on factory\n')
@@ -243,6 +249,7 @@ const firmwareArgs = (server: Server): string[] =>
         `if=pflash,format=raw,file=${server.dir}/vars.fd`,
         ...machineOf(server).firmware.guard,
         ...(server.httpBoot ? ['-fw_cfg', 'name=opt/org.tianocore/IPv4PXESupport,string=n'] : []),
+        ...(server.httpsAuthority ? ['-fw_cfg', `name=etc/edk2/https/cacerts,file=${server.dir}/cacerts.esl`] : []),
         // The rack has no IPv6: its network boot attempts would only wait.
         '-fw_cfg',
         'name=opt/org.tianocore/IPv6PXESupport,string=n',

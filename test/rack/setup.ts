@@ -1,18 +1,19 @@
 /** What every test on the rack needs: the ramdisk, images, a rack of its own that is gone afterwards, whatever
  *  happens. */
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, readFile, rm } from 'node:fs/promises'
+import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { debianFor } from '../../cli/image-debian.ts'
 import { defaultCache, loadersFor, ramdiskFor } from '../../cli/image.ts'
 import type { Architecture } from '../../kit/architecture.ts'
 import { importImage } from '../../images/import.ts'
 import { ImageStore } from '../../images/store.ts'
+import { selfSigned } from '../../kit/certificate.ts'
 import { run, runOk } from '../../kit/run.ts'
 import { chooseAccel } from '../lab/accel.ts'
 import { RackConductor, type ConductorOptions } from '../lab/conductor.ts'
 import { ROOT } from '../lab/root.ts'
-import { Rack, removeRack } from '../lab/rack.ts'
+import { CONDUCTOR_IP, Rack, removeRack } from '../lab/rack.ts'
 import type { Server } from '../lab/server.ts'
 import { sh } from '../lab/shell.ts'
 
@@ -31,7 +32,7 @@ export interface Bench {
 export async function openBench(
   name: string,
   provision: Record<string, number>,
-  more: Pick<ConductorOptions, 'dhcp' | 'ramdisks'> & { readonly uki?: true } = {},
+  more: Pick<ConductorOptions, 'dhcp' | 'ramdisks'> & { readonly uki?: true; readonly https?: true } = {},
 ): Promise<Bench> {
   const cache = defaultCache()
   const ramdisk = await ramdiskFor(cache, say, { agentFile: join(ROOT, 'dist/agent.cjs') })
@@ -50,12 +51,23 @@ export async function openBench(
     ...(ramdisk.iso ? { iso: ramdisk.iso } : {}),
     ...(more.dhcp === undefined ? {} : { dhcp: more.dhcp }),
     ...(more.ramdisks ? { ramdisks: more.ramdisks } : {}),
+    ...(more.https ? { bootHttps: await ownCertificate(dir) } : {}),
     ...(more.uki ? { uki: join(dir, 'uki.efi') } : {}),
     provision,
   }
   const store = new ImageStore(options.imageStore)
   const conductor = await RackConductor.make(rack, options)
   return { rack, conductor, store, kernel: ramdisk.kernel }
+}
+
+/** Of an RSA key, which all firmware takes. */
+async function ownCertificate(dir: string): Promise<{ port: number; cert: string; key: string }> {
+  const names = [`IP:${CONDUCTOR_IP}`]
+  const pair = await selfSigned({ commonName: 'boot.rack', days: 2, names, algorithm: 'rsa' })
+  const paths = { cert: join(dir, 'boot.crt'), key: join(dir, 'boot.key') }
+  await writeFile(paths.cert, pair.cert)
+  await writeFile(paths.key, pair.key, { mode: 0o600 })
+  return { port: 8443, ...paths }
 }
 
 /** The deploy ramdisk for arm64 servers, as the configuration names it. */

@@ -1,7 +1,8 @@
 /** Between the boot services and the process that sends their files: messages over the channel of a child process. The
  *  process knows files alone; for whatever depends on a client it asks. */
 import type { AgentSaid } from '../../api/agent-said.ts'
-import type { ScriptLoader, SendEnd } from '../http.ts'
+import type { ScriptLoader } from '../boot-target.ts'
+import type { SendEnd } from '../http.ts'
 import type { ServedFiles } from '../render.ts'
 
 /** What it needs to serve, beside the listening socket that comes with it. */

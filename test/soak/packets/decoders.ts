@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { isFault } from '../../../kit/fault.ts'
-import { bootTarget } from '../../../conductor/boot/http.ts'
+import { bootTarget } from '../../../conductor/boot/boot-target.ts'
 import { staticNetwork } from '../../../conductor/boot/network-data.ts'
 import { requestTarget } from '../../../kit/request-target.ts'
 import { WireError } from '../../../pxe/bytes.ts'
