@@ -52,6 +52,8 @@ export async function ports(config: Config, run: Run): Promise<Finding[]> {
     ...(config.boot
       ? [
           { what: 'HTTP boot', protocol: 'tcp' as const, ...config.boot.http },
+          ...(config.boot.https ? [{ what: 'HTTPS boot', protocol: 'tcp' as const, ...config.boot.https }] : []),
+          ...(config.boot.media ? [{ what: 'boot media', protocol: 'tcp' as const, ...config.boot.media }] : []),
           { what: 'TFTP', protocol: 'udp' as const, address: config.boot.tftp, port: 69 },
           { what: 'DHCP', protocol: 'udp' as const, address: '0.0.0.0', port: 67 },
           ...(config.boot.subnets.some(({ mode }) => mode === 'proxy')
