@@ -4,7 +4,6 @@ import { get } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Doors } from '../../conductor/boot/doors.ts'
 import type { BootFiles } from '../../conductor/boot/http.ts'
 import { startHttps } from '../../conductor/boot/https-door.ts'
 import { loaderUrl } from '../../conductor/boot/ramdisk-order.ts'
@@ -44,7 +43,7 @@ describe('at the door', () => {
   let ca = ''
   const life = new Lifecycle()
   const answered: string[] = []
-  const doorsAt = (port: number, cert: string): Doors =>
+  const doorsAt = (port: number, cert: string) =>
     ({
       life,
       clock: systemClock,
@@ -54,7 +53,7 @@ describe('at the door', () => {
         limits: Limits.parse({}),
         boot: { http: HTTP, https: { address: '127.0.0.1', port, cert: join(dir, cert), key: join(dir, 'key') } },
       },
-    }) as unknown as Doors
+    }) as unknown as Parameters<typeof startHttps>[0]
   const files = {
     file: (path: string) => (path === '/loader/snponly.efi' ? join(dir, 'loader') : undefined),
     fetched: (path: string, ip: string) => void answered.push(`${ip} ${path}`),
