@@ -6,6 +6,7 @@ import {
   endsOf,
   END_TEXTS,
   planHash,
+  type EndKind,
   type PlanItem,
   type Plan,
   type Recorded,
@@ -136,8 +137,8 @@ function planNode(wanted: WantedUnit, node: RackNode | undefined, about: About):
     record:
       spec.want === 'absent' ? null : recordOf(wanted, node, { ...about, way, instance, raid, baseline, isBrought }),
   }
-  const ends = endsOf(item)
-  if (spec.protect && ends.length > 0)
+  const ends = spec.protect ? endsOf(item).filter((kind) => isProtectedFrom(kind, node)) : []
+  if (ends.length > 0)
     return {
       refused: `protect: true (${placeText(whereOf(wanted, ['protect']))}): it ${ends.map((kind) => END_TEXTS[kind]).join('; it ')}`,
       left,
@@ -148,6 +149,14 @@ function planNode(wanted: WantedUnit, node: RackNode | undefined, about: About):
   const says = item.stages.length > 0 ? item.says : ['= is as wanted; recorded as applied from this file']
   return { item: { ...item, says }, left, ...refused }
 }
+
+/** As Ironic's `protected`, which servers with an instance have: what comes before the first deploy needs to be agreed
+ *  to as everywhere. */
+const BEFORE_INSTANCE: ReadonlySet<EndKind> = new Set(['boot', 'erase', 'raid', 'bios', 'firmware', 'deploy'])
+const WITHOUT_INSTANCE = new Set(['enroll', 'manageable', 'inspect failed', 'clean failed', 'available'])
+
+const isProtectedFrom = (kind: EndKind, node: RackNode | undefined): boolean =>
+  !BEFORE_INSTANCE.has(kind) || (node !== undefined && !WITHOUT_INSTANCE.has(node.provision_state))
 
 const NOTHING: Difference = { stages: [], says: [], left: [] }
 

@@ -211,7 +211,7 @@ export const NodeSpec = z.strictObject({
     .optional()
     .describe('What it is, such as host or arbiter; arbiters are worked on one at a time.'),
   want: z.enum(WANTS).optional().describe('The state; absent: it is left as it is.'),
-  protect: z.boolean().optional().describe('Nothing that ends something is done to it.'),
+  protect: z.boolean().optional().describe('From its first deploy on, nothing that ends something is done to it.'),
 })
 export type NodeSpec = z.infer<typeof NodeSpec>
 

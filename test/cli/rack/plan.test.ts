@@ -187,6 +187,19 @@ test('another image is a rebuild that is listed, and protect refuses it', async 
   ])
 })
 
+test('protect holds from the first deploy on, and the record is kept in any state', async () => {
+  const first = await planText(withUnit({ protect: true }), [])
+  expect(first.refused).toEqual([])
+  expect(unagreed(first, {})).toHaveProperty('deploy', ['r1-u01'])
+  const waiting = applied(await planText(withUnit({ want: 'available' })), [])
+  expect((await planText(withUnit({ want: 'active', protect: true }), waiting)).refused).toEqual([])
+  expect((await planText(withUnit({ want: 'absent', protect: true }), waiting)).refused).toMatchObject([
+    { node: 'r1-u01', why: expect.stringMatching(/^protect: true/) },
+  ])
+  const running = applied(await planText(stringify(FILE)), [])
+  expect((await planText(withUnit({ want: 'available', protect: true }), running)).refused).toHaveLength(1)
+})
+
 test('a node and a port go only when the file says so', async () => {
   const nodes = applied(await planText(withUnit({ want: 'available' })), [])
   expect(unagreed(await planText(withUnit({ want: 'absent' }), nodes), {})).toEqual({ forget: ['r1-u01'] })
