@@ -28,6 +28,6 @@ export const BOOT_HTTPS = {
     .optional()
     .describe(
       'A listener with TLS that DHCP names to servers that boot by HTTP (UEFI). Absent: they fetch the loader at ' +
-        'boot.http. What the loader fetches then comes from there in any case.',
+        'boot.http. iPXE that came by it fetches script, kernel and ramdisk there as well; GRUB fetches them at boot.http.',
     ),
 }

@@ -20,7 +20,7 @@ import type { BootLoaders } from './loaders.ts'
 import type { BootMedia } from './media.ts'
 import { ramdiskPartOf, type Observer } from './observe.ts'
 import type { BootClient } from './orders.ts'
-import { bootUrl, ramdiskOrder, scriptUrl } from './ramdisk-order.ts'
+import { bootUrl, ramdiskOrder, scriptUrl, type Scheme } from './ramdisk-order.ts'
 import { chooseRamdisk } from './ramdisks.ts'
 import { instanceArgs, kernelArgs, servedFile, servedFiles, type ServiceConfig } from './render.ts'
 import type { CachedFiles } from './rooms/serve-cached.ts'
@@ -110,16 +110,19 @@ export async function startTftp(doors: Doors): Promise<void> {
   )
 }
 
-export async function startHttp(doors: Doors): Promise<void> {
-  const { config, life, observer, clock } = doors
-  let mintedMs = 0
-  const files: BootFiles = {
+/** No two scripts carry the same token, by whatever way they are asked for. */
+const minted = new WeakMap<Doors, number>()
+
+/** What is answered to those who ask by HTTP, or by HTTPS. */
+function bootFiles(doors: Doors, scheme: Scheme): BootFiles {
+  const { config, observer, clock } = doors
+  return {
     script: ({ mac, loader }, ip) => {
-      // No two scripts carry the same token.
-      mintedMs = Math.max(clock.now(), mintedMs + 1)
-      return scriptFor(doors, { mac, loader }, { ip, mintedMs })
+      const mintedMs = Math.max(clock.now(), (minted.get(doors) ?? 0) + 1)
+      minted.set(doors, mintedMs)
+      return scriptFor(doors, { mac, loader }, { ip, mintedMs, scheme })
     },
-    autoexec: (ip) => autoexecFor(doors, ip),
+    autoexec: (ip) => autoexecFor(doors, ip, scheme),
     grubStart: (ip) => grubStartFor(doors, ip),
     file: (path) => servedFile(path, config),
     cached: doors.cached,
@@ -142,9 +145,13 @@ export async function startHttp(doors: Doors): Promise<void> {
     answered: (status, whole) => observer.onAnswered(status, whole),
     broke: (ip, error) => observer.onHttpFault(ip, error),
   }
+}
+
+export async function startHttp(doors: Doors): Promise<void> {
+  const { config, life, clock } = doors
   const door = new HttpDoor({
     at: { port: config.boot.http.port, host: config.boot.http.address },
-    files,
+    files: bootFiles(doors, 'http'),
     limits: await bootHttpLimits(doors),
     served: servedFiles(config),
     launch: doors.launchFiles,
@@ -157,19 +164,19 @@ export async function startHttp(doors: Doors): Promise<void> {
     () => door.start(),
     () => door.stop(),
   )
-  await startHttps(doors, files)
+  await startHttps(doors, bootFiles(doors, 'https'))
 }
 
 /** Sends the client that has this address on to its script. Undefined: nobody known has it. */
-function autoexecFor(doors: Doors, ip: string): Buffer | undefined {
+function autoexecFor(doors: Doors, ip: string, scheme: Scheme = 'http'): Buffer | undefined {
   const client = clientAt(doors, ip)
-  return client && Buffer.from(renderAutoexec(scriptUrl(doors.config.boot, client.mac)))
+  return client && Buffer.from(renderAutoexec(scriptUrl(doors.config.boot, client.mac, { scheme })))
 }
 
 /** The same for GRUB. */
 function grubStartFor(doors: Doors, ip: string): Buffer {
   const client = clientAt(doors, ip)
-  return Buffer.from(client ? renderGrubStart(scriptUrl(doors.config.boot, client.mac, 'grub')) : GRUB_EXIT)
+  return Buffer.from(client ? renderGrubStart(scriptUrl(doors.config.boot, client.mac, { loader: 'grub' })) : GRUB_EXIT)
 }
 
 function clientAt({ leases, clients }: Doors, ip: string): BootClient | undefined {
@@ -181,10 +188,12 @@ function clientAt({ leases, clients }: Doors, ip: string): BootClient | undefine
 function scriptFor(
   doors: Doors,
   { mac, loader }: { mac: string; loader: ScriptLoader },
-  at: { ip: string; mintedMs: number },
+  asked: OrderAt,
 ): string | undefined {
   const { clients, leases, observer } = doors
   const client = clients.get(mac)
+  // GRUB has no TLS, whatever fetched it.
+  const at: OrderAt = loader === 'grub' ? { ...asked, scheme: 'http' } : asked
   if (!client || !leases.holds(mac, at.ip)) {
     observer.onScriptRefused(mac, at.ip, 'which has another address')
     return undefined
@@ -206,9 +215,16 @@ function inTurn({ admission, observer, clock }: Doors, client: BootClient, order
 /** Cards of a bundle have one place, as they have one address: another one may have asked for that meanwhile. */
 const placeKey = ({ mac, group }: BootClient): string => group?.uuid ?? mac
 
+interface OrderAt {
+  readonly ip: string
+  readonly mintedMs: number
+  readonly scheme?: Scheme
+}
+
 /** What a client is answered now. */
-export function bootOrder(doors: Doors, client: BootClient, at: { ip: string; mintedMs: number }): BootOrder {
+export function bootOrder(doors: Doors, client: BootClient, at: OrderAt): BootOrder {
   const { order } = client
+  const { scheme = 'http' } = at
   const { mac, architecture = null, firmware = null } = client
   const said = { recorded: architecture, firmware: doors.observer.architectureOf(mac) ?? firmware }
   const choice = chooseRamdisk(doors.config.boot, said)
@@ -220,17 +236,17 @@ export function bootOrder(doors: Doors, client: BootClient, at: { ip: string; mi
       }
       const { path, kernelArgs: own } = choice.ramdisk
       const args = kernelArgs(client, { ...at, own }, doors)
-      return ramdiskOrder(doors.config.boot, { path, rescue: order.rescue, args })
+      return ramdiskOrder(doors.config.boot, { path, rescue: order.rescue, args, scheme })
     }
     case 'instance': {
       const { boot } = order
-      if (boot.kind === 'iso') return { kind: 'iso', url: bootUrl(doors.config.boot, `/files/${boot.iso}`) }
+      if (boot.kind === 'iso') return { kind: 'iso', url: bootUrl(doors.config.boot, `/files/${boot.iso}`, scheme) }
       const { kernelArgs: usual } = 'ramdisk' in choice ? choice.ramdisk : doors.config.boot
       return {
         kind: 'kernel',
         what: 'its instance',
-        kernelUrl: bootUrl(doors.config.boot, `/files/${boot.kernel}`),
-        initrdUrl: bootUrl(doors.config.boot, `/files/${boot.ramdisk}`),
+        kernelUrl: bootUrl(doors.config.boot, `/files/${boot.kernel}`, scheme),
+        initrdUrl: bootUrl(doors.config.boot, `/files/${boot.ramdisk}`, scheme),
         args: instanceArgs(usual, boot.args),
       }
     }

@@ -4,19 +4,24 @@ import type { BootOrder } from '../../pxe/script.ts'
 import type { BootConfig } from '../config.ts'
 import { SCRIPT_NAMES, type ScriptLoader } from './boot-target.ts'
 
-type HttpAt = Pick<BootConfig, 'http'>
+type HttpAt = Pick<BootConfig, 'http' | 'https'>
+/** By which a client asks: only who asks by HTTPS is known to have TLS. */
+export type Scheme = 'http' | 'https'
 
-export const bootUrl = ({ http }: HttpAt, path: string): string => `http://${http.address}:${http.port}${path}`
+export const secureOrigin = ({ url, address, port }: NonNullable<BootConfig['https']>): string =>
+  url ?? `https://${address}:${port}`
+
+export const bootUrl = ({ http, https }: HttpAt, path: string, scheme: Scheme = 'http'): string =>
+  scheme === 'https' && https ? new URL(path, secureOrigin(https)).href : `http://${http.address}:${http.port}${path}`
 
 /** Where firmware that boots by HTTP fetches its loader; ends with a slash. */
-export const loaderUrl = (boot: HttpAt & Pick<BootConfig, 'https'>): string => {
-  const { https } = boot
-  if (!https) return bootUrl(boot, '/loader/')
-  return new URL('/loader/', https.url ?? `https://${https.address}:${https.port}`).href
-}
+export const loaderUrl = (boot: HttpAt): string => bootUrl(boot, '/loader/', 'https')
 
-export const scriptUrl = (boot: HttpAt, mac: string, loader: ScriptLoader = 'ipxe'): string =>
-  bootUrl(boot, `/boot/${mac.replaceAll(':', '-')}/${SCRIPT_NAMES[loader]}`)
+export const scriptUrl = (
+  boot: HttpAt,
+  mac: string,
+  { loader = 'ipxe', scheme = 'http' }: { loader?: ScriptLoader; scheme?: Scheme } = {},
+): string => bootUrl(boot, `/boot/${mac.replaceAll(':', '-')}/${SCRIPT_NAMES[loader]}`, scheme)
 
 /** Paths of kernel and initrd. `path`: of the ramdisk of an architecture. */
 export const ramdiskPaths = (path: string, rescue: boolean) => ({
@@ -26,14 +31,14 @@ export const ramdiskPaths = (path: string, rescue: boolean) => ({
 
 export function ramdiskOrder(
   boot: HttpAt,
-  ramdisk: { readonly path: string; readonly rescue: boolean; readonly args: string[] },
+  ramdisk: { readonly path: string; readonly rescue: boolean; readonly args: string[]; readonly scheme?: Scheme },
 ): BootOrder & { readonly kind: 'kernel' } {
   const { kernelPath, initrdPath } = ramdiskPaths(ramdisk.path, ramdisk.rescue)
   return {
     kind: 'kernel',
     what: 'the deploy ramdisk',
-    kernelUrl: bootUrl(boot, kernelPath),
-    initrdUrl: bootUrl(boot, initrdPath),
+    kernelUrl: bootUrl(boot, kernelPath, ramdisk.scheme),
+    initrdUrl: bootUrl(boot, initrdPath, ramdisk.scheme),
     args: ramdisk.args,
   }
 }

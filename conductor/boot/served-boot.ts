@@ -82,7 +82,7 @@ function words(
       const label = clientOf(said.mac)?.label ?? ''
       if (!own) return []
       return [
-        renderGrubStart(scriptUrl(boot, said.mac, 'grub')),
+        renderGrubStart(scriptUrl(boot, said.mac, { loader: 'grub' })),
         renderGrub(ramdiskOrder(boot, { path: ramdisk.path, rescue, args: own }), label),
         ...waits.map((wait) => renderGrub({ kind: 'wait', ...wait }, label)),
       ].map(sha256)

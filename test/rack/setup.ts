@@ -8,7 +8,6 @@ import { defaultCache, loadersFor, ramdiskFor } from '../../cli/image.ts'
 import type { Architecture } from '../../kit/architecture.ts'
 import { importImage } from '../../images/import.ts'
 import { ImageStore } from '../../images/store.ts'
-import { selfSigned } from '../../kit/certificate.ts'
 import { run, runOk } from '../../kit/run.ts'
 import { chooseAccel } from '../lab/accel.ts'
 import { RackConductor, type ConductorOptions } from '../lab/conductor.ts'
@@ -16,6 +15,7 @@ import { ROOT } from '../lab/root.ts'
 import { CONDUCTOR_IP, Rack, removeRack } from '../lab/rack.ts'
 import type { Server } from '../lab/server.ts'
 import { sh } from '../lab/shell.ts'
+import { siteCa } from '../kit/site-ca.ts'
 
 const MIB = 1024 * 1024
 const say = (line: string) => void process.stderr.write(`  ${line}\n`)
@@ -63,7 +63,9 @@ export async function openBench(
 /** Of an RSA key, which all firmware takes. */
 async function ownCertificate(dir: string): Promise<{ port: number; cert: string; key: string }> {
   const names = [`IP:${CONDUCTOR_IP}`]
-  const pair = await selfSigned({ commonName: 'boot.rack', days: 2, names, algorithm: 'rsa' })
+  const authority = await siteCa(dir)
+  const pair = await authority.sign(names.join(','))
+  await writeFile(join(dir, 'authority.crt'), authority.cert)
   const paths = { cert: join(dir, 'boot.crt'), key: join(dir, 'boot.key') }
   await writeFile(paths.cert, pair.cert)
   await writeFile(paths.key, pair.key, { mode: 0o600 })

@@ -57,7 +57,7 @@ test('command line and configurations are those of the boot services, for this t
   expect(served?.args(said)).toEqual(args)
   expect(args.join(' ')).toMatch(/rackward\.token=00000000-0000-4000-8000-000000000001\.4\.1234\./)
   const config = renderGrub(ramdiskOrder(boot, { path: '/ramdisk', rescue: false, args }), 'n1')
-  const start = renderGrubStart(scriptUrl(boot, said.mac, 'grub'))
+  const start = renderGrubStart(scriptUrl(boot, said.mac, { loader: 'grub' }))
   expect(served?.configs({ ...said, waits: [] })).toEqual([sha256(start), sha256(config)])
   expect([served?.kernel, served?.initrd]).toEqual([sha256('kernel'), sha256('initrd')])
   expect([served?.kernelPath, served?.initrdPath]).toEqual(['/ramdisk/kernel', '/ramdisk/initrd'])

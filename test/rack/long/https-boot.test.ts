@@ -22,7 +22,7 @@ describe('UEFI HTTPS boot', () => {
   let authority = ''
   beforeAll(async () => {
     bench = await openBench('https', {}, { https: true })
-    authority = join(bench.rack.dir, 'boot.crt')
+    authority = join(bench.rack.dir, 'authority.crt')
     await bench.conductor.start()
   })
   afterAll(() => bench?.rack.down())
@@ -56,6 +56,8 @@ describe('UEFI HTTPS boot', () => {
     const console = await consoleOf(server)
     expect(console).toContain(`https://`)
     expect(console.includes('UEFI Secure Boot is enabled')).toBe(secureBoot)
+    // iPXE takes the authority over from the firmware; GRUB has no TLS.
+    expect(/https:\/\/\S+\/ramdisk\/initrd/.test(console)).toBe(!secureBoot)
     await bench.rack.cutPower(server)
   })
 
