@@ -15,7 +15,7 @@ import { merge, type Tombstone } from './merge.ts'
 import type { RoomParts, RoomReport } from './parts.ts'
 import { ReportQueue } from './queue.ts'
 import { serveCached } from './serve-cached.ts'
-import { ROOM_LIMITS, serviceConfig, type RoomServiceConfig } from './service-config.ts'
+import { needsSameSockets, ROOM_LIMITS, serviceConfig, type RoomServiceConfig } from './service-config.ts'
 import { NO_STATE, readState, writeState, type RoomState } from './state.ts'
 import type { OrderVersion } from './version.ts'
 import type { FromRoom, RoomSettings, ToRoom } from './wire.ts'
@@ -157,8 +157,8 @@ export class BootRoom {
     this.state = { ...this.state, settings, tombstones: isOtherScope ? [] : this.state.tombstones }
     await this.save()
     // Where agents call is read for each script; all else needs other sockets.
-    const same = before && isDeepStrictEqual({ ...before, agent: 0, peers: 0 }, { ...settings, agent: 0, peers: 0 })
-    if (same && this.service && this.config) Object.assign(this.config, { agent: settings.agent })
+    if (before && needsSameSockets(before, settings) && this.service && this.config)
+      Object.assign(this.config, { agent: settings.agent })
     else await this.restart()
   }
 

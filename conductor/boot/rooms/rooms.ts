@@ -195,21 +195,17 @@ export class Rooms {
     return this.settingsOf(room)
   }
 
-  private async settingsOf({ name, segments }: RoomRecord): Promise<RoomSettings> {
-    const { config, pin, tokenKey, records, hub } = this.parts
+  private settingsOf({ name, segments }: RoomRecord): RoomSettings {
+    const { config, pin, tokenKey, hub } = this.parts
     const { boot, agent } = config
     if (!boot || !agent) throw new Fault('config.invalid', 'rooms: boot and agent must both be there')
     const { kernel, initrd, rescueInitrd, kernelArgs, architecture, ramdisks, uki, routerAdvertisements } = boot
-    const others = (await records.all()).filter(
-      (room) => room.name !== name && room.segments.some((one) => segments.includes(one)),
-    )
     return {
       agent,
       pin,
       tokenKey: roomKey(tokenKey, name).toString('base64'),
       boot: { kernel, initrd, rescueInitrd, kernelArgs, architecture, ramdisks, uki, routerAdvertisements },
       segments: segments.flatMap((one) => hub.segmentOf(one) ?? []),
-      peers: others.flatMap(({ heard }) => (heard ? [heard.address] : [])),
     }
   }
 

@@ -34,8 +34,6 @@ export interface RoomSettings {
     'kernel' | 'initrd' | 'rescueInitrd' | 'kernelArgs' | 'architecture' | 'ramdisks' | 'uki' | 'routerAdvertisements'
   >
   readonly segments: readonly RoomSegment[]
-  /** Addresses of the other rooms of these segments. */
-  readonly peers: readonly string[]
 }
 
 /** A MAC that is answered no more, with the version that it was answered by last. */
