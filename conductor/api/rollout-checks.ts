@@ -1,7 +1,7 @@
 /** Whether a plan still fits what is there: nodes, and what belongs to none. */
 import { Fault } from '../../kit/fault.ts'
 import { newNode, type NodeRecord } from '../node/record.ts'
-import { digestOf, type PlanItem } from '../rollouts/plan.ts'
+import { digestOf, type PlanItem, type Stage } from '../rollouts/plan.ts'
 import { ACT_OBJECTS, decidedBody, type SiteAct } from '../rollouts/site-acts.ts'
 import { rackNode } from './rack.ts'
 import type { RouteParts } from './route.ts'
@@ -18,8 +18,15 @@ export async function checkItem({ store, nodes }: CheckParts, item: PlanItem): P
   // What is agreed to is agreed to by name.
   if (node && node.name !== item.node)
     throw new Fault('input.invalid', `plan/items: the node ${item.uuid} is not ${item.node}; make a new plan`)
-  const hides = item.stages.some((stage) => stage.do === 'verb' && stage.verb === 'provide' && stage.erases === false)
-  if (hides && nodes.cleanSteps(asPlanned(item, node)).length > 0)
+  // As the node is when its turn to be provided comes: what a later stage changes comes too late.
+  const hides = item.stages.some(
+    (stage, i) =>
+      stage.do === 'verb' &&
+      stage.verb === 'provide' &&
+      stage.erases === false &&
+      nodes.cleanSteps(asPlanned(item.stages.slice(0, i), node)).length > 0,
+  )
+  if (hides)
     throw new Fault('input.invalid', `plan/items: ${item.node} is cleaned by itself, which the plan does not say`)
 }
 
@@ -30,8 +37,8 @@ export async function checkAct({ store }: CheckParts, act: SiteAct): Promise<voi
     throw new Fault('object.conflict', `${act.do} ${act.name}: it has changed since the plan was made; plan again`)
 }
 
-/** The node with what the plan says of its cleaning. */
-function asPlanned({ stages }: PlanItem, node: NodeRecord | undefined): NodeRecord {
+/** The node with what these stages say of its cleaning. */
+function asPlanned(stages: readonly Stage[], node: NodeRecord | undefined): NodeRecord {
   let automatedClean = node?.automatedClean ?? null
   for (const stage of stages) {
     if (stage.do === 'create' && typeof stage.body.automated_clean === 'boolean')

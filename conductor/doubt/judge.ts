@@ -3,13 +3,14 @@
 import { isBehind, type OrderVersion, type StoreMark } from '../boot/rooms/version.ts'
 import type { HeldClient } from '../boot/rooms/wire.ts'
 
-/** A room may not say more: what is counted on from there must stay exact. */
+/** A room may not say more, unless the database has come that far itself: what is counted on from there must stay
+ *  exact. */
 export const MAX_EPOCH = 1_000_000_000
 
 /** What the database has of a client now. */
 export interface RecordedClient {
   /** Undefined: no port has this MAC address. */
-  readonly port: { readonly nodeUuid: string; readonly createdAtMs: number; readonly version: number } | undefined
+  readonly port: { readonly nodeUuid: string; readonly addressedAtMs: number; readonly version: number } | undefined
   /** Undefined: there is no such node. */
   readonly node: { readonly version: number } | undefined
 }
@@ -25,8 +26,8 @@ export function isNewer(held: HeldClient, recorded: RecordedClient, at: { epoch:
   // Of an incarnation that was given up, or of one that this database has not come to.
   if (epoch !== at.epoch) return epoch > at.epoch
   if (!port || !node) return at.ahead
-  // Of two ports with one MAC address the later one counts; versions of the other one say nothing of it.
-  if (portAtMs !== port.createdAtMs) return portAtMs > port.createdAtMs
+  // Of two ports that had one MAC address the later one counts; versions of the other one say nothing of it.
+  if (portAtMs !== port.addressedAtMs) return portAtMs > port.addressedAtMs
   return portVersion > port.version || (port.nodeUuid === held.nodeUuid && nodeVersion > node.version)
 }
 
@@ -39,8 +40,8 @@ export function suspects(
   return held.filter((one) => {
     const now = known(one.mac)
     if (!now) return one.version[0] >= at.epoch
-    const [, createdAtMs, version, node] = now.version
-    const port = { nodeUuid: now.nodeUuid, createdAtMs, version }
+    const [, addressedAtMs, version, node] = now.version
+    const port = { nodeUuid: now.nodeUuid, addressedAtMs, version }
     return isNewer(one, { port, node: { version: now.nodeUuid === one.nodeUuid ? node : one.version[3] } }, at)
   })
 }

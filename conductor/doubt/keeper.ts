@@ -163,7 +163,9 @@ export class DoubtKeeper {
     // It holds at once, and also while the database takes nothing.
     this.unsaved.add(claim.room)
     this.look()
-    await this.change((standing) => withClaim(standing, claim))
+    const { claims } = await this.change((standing) => withClaim(standing, claim))
+    // The database was accepted meanwhile.
+    if (!claims.some((one) => one.room === claim.room)) return this.heard(claim.room)
     this.unsaved.delete(claim.room)
     this.awaited.delete(claim.room)
     this.look()
@@ -225,7 +227,8 @@ export class DoubtKeeper {
     return standing
   }
 
-  private async refresh(): Promise<void> {
+  /** What other conductors wrote is known afterwards. */
+  async refresh(): Promise<void> {
     this.take(standingOf(await this.parts.objects.find(STANDING, STANDING_NAME)))
   }
 

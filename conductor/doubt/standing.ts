@@ -65,8 +65,10 @@ export function standingOf(object: ObjectRecord | undefined): StoreTrust {
   return { ...data, version: object.version }
 }
 
-/** A room says it again: what it says now counts. */
+/** A room says it again: what it says now counts. A claim that was made before an acceptance changes nothing: what it
+ *  is about was given up. */
 export function withClaim({ epoch, claims, accepted }: TrustBody, claim: Claim): TrustBody {
+  if (claim.epoch < epoch) return { epoch, accepted, claims }
   const others = claims.filter(({ room }) => room !== claim.room)
   const free = MAX_NAMED_OF_ALL - others.reduce((sum, { nodes }) => sum + nodes.length, 0)
   return { epoch, accepted, claims: [...others, { ...claim, nodes: claim.nodes.slice(0, Math.max(0, free)) }] }

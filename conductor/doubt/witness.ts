@@ -1,7 +1,7 @@
 /** What a boot room says of its knowledge, held against the database: a claim, where it knows more. */
 import type { Clock } from '../../kit/clock.ts'
 import { isFault } from '../../kit/fault.ts'
-import type { OrderVersion, StoreMark } from '../boot/rooms/version.ts'
+import { addressedAtMs, type OrderVersion, type StoreMark } from '../boot/rooms/version.ts'
 import type { HeldClient } from '../boot/rooms/wire.ts'
 import type { Store } from '../store/port.ts'
 import { isAhead, isNewer, MAX_EPOCH, suspects, type RecordedClient } from './judge.ts'
@@ -89,7 +89,8 @@ export class Witness {
   private async recordedOf({ mac, nodeUuid }: HeldClient): Promise<RecordedClient | undefined> {
     const { store } = this.parts
     try {
-      return { port: await store.portByAddress(mac), node: await store.node(nodeUuid) }
+      const port = await store.portByAddress(mac)
+      return { port: port && { ...port, addressedAtMs: addressedAtMs(port) }, node: await store.node(nodeUuid) }
     } catch (error) {
       if (isFault(error, 'store.damaged')) return undefined
       throw error

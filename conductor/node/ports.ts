@@ -71,7 +71,11 @@ export class PortService {
         `node ${node.uuid} is in state "${node.provisionState}": ${snakeCase(moved)} can be changed in ${statesWith((row) => row.connectable === true)}, or in maintenance`,
       )
     checkPortSize(next, { before: port, limitBytes: this.parts.recordBytes })
-    const saved = { ...next, updatedAtMs: this.parts.clock.now() }
+    const nowMs = this.parts.clock.now()
+    // Another port may have had it, of which boot rooms were told with a later time than that of this record.
+    const isOther = next.address !== port.address
+    const internalInfo = isOther ? { ...next.internalInfo, address_at_ms: nowMs } : next.internalInfo
+    const saved = { ...next, internalInfo, updatedAtMs: nowMs }
     let written: PortRecord = saved
     await this.saving(async () => {
       await this.check(next)

@@ -8,6 +8,7 @@ import { RoomHub } from '../boot/rooms/hub.ts'
 import { RoomRecords } from '../boot/rooms/records.ts'
 import { Rooms } from '../boot/rooms/rooms.ts'
 import { roomServer } from '../boot/rooms/server.ts'
+import { hearRoom } from '../doubt/hear.ts'
 import { Witness } from '../doubt/witness.ts'
 import { servedFile } from '../boot/render.ts'
 import type { BootWatch } from '../boot/watch.ts'
@@ -54,6 +55,7 @@ export function roomParts(
   })
   const conductor = hostnameOf(config)
   const witness = new Witness({ store, clock, conductor, epoch, known: hub.clientAt, firstSeq })
+  const isThere = async (room: string) => (await records.find(room)) !== undefined
   const rooms = new Rooms({
     config,
     conductor,
@@ -65,11 +67,7 @@ export function roomParts(
     random,
     log,
     onEvent: (event) => watch.onEvent(event),
-    async onHeld(room, { mark }, held) {
-      const claim = await witness.hear({ room, mark, held })
-      if (claim) await doubt.claim(claim)
-      else doubt.heard(room)
-    },
+    onHeld: (room, { mark }, held) => hearRoom({ room, mark, held }, { doubt, witness, isThere }),
     onRemoved: (room) => doubt.forget(room),
     tell: (kind, detail) => events.queue.add({ atMs: clock.now(), nodeUuid: null, kind, detail }),
   })

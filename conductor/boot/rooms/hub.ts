@@ -8,7 +8,7 @@ import type { PortRecord } from '../../store/port.ts'
 import type { BootClient } from '../orders.ts'
 import type { NodeOrders, RoomServices } from '../updates.ts'
 import type { RoomAddresses } from './addresses.ts'
-import type { StoreMark } from './version.ts'
+import { addressedAtMs, type StoreMark } from './version.ts'
 import type { Gone, RoomClient } from './wire.ts'
 
 /** A room that is connected. */
@@ -136,7 +136,7 @@ export class RoomHub implements RoomServices {
       const port = ports.find(({ address }) => address === client.mac)
       const segment = this.segments.get(port?.physicalNetwork ?? '')
       if (!node || !port || !segment) continue
-      const version = [this.parts.epoch(), port.createdAtMs, port.version, node.version] as const
+      const version = [this.parts.epoch(), addressedAtMs(port), port.version, node.version] as const
       placed.push({ segment: segment.name, client: { ...(await this.addressed(client, segment)), version } })
     }
     return placed

@@ -126,6 +126,8 @@ export class Rooms {
     await this.parts.onRemoved(name)
     await this.parts.records.remove(name)
     this.sessions.get(name)?.end()
+    // What it said until it was removed counts no longer either.
+    await this.parts.onRemoved(name)
     this.parts.tell('room', { room: name, what: 'removed' })
   }
 

@@ -21,7 +21,7 @@ import { Turns } from '../../../kit/turns.ts'
 import { LIMITS, SEAL } from '../store-conformance/bench.ts'
 
 const ACTOR = { user: 'boss', role: 'admin', project: null } as const
-const nodes = { cleanSteps: () => [] } as never
+const NODES = { cleanSteps: () => [] } as never
 
 export async function openStore(): Promise<{ store: Store; path: string }> {
   const dir = await mkdtemp(join(tmpdir(), 'rackward-rollouts-'))
@@ -44,7 +44,7 @@ export const itemOf = async (store: Store, node: NodeRecord, stages: Stage[]): P
   node: node.name ?? '',
   rack: 'r1',
   uuid: node.uuid,
-  fingerprint: (await rackNode({ store, nodes }, node)).fingerprint,
+  fingerprint: (await rackNode({ store, nodes: NODES }, node)).fingerprint,
   says: [],
   stages,
   record: null,
@@ -57,7 +57,10 @@ export function planOf(items: PlanItem[], more: Partial<Plan> = {}): Plan {
 }
 
 /** The API of one conductor. */
-export function apiOf(store: Store, clock: Clock = systemClock) {
+export function apiOf(
+  store: Store,
+  { clock = systemClock, nodes = NODES }: { clock?: Clock; nodes?: typeof NODES } = {},
+) {
   const routes = rolloutRoutes({ store, nodes, clock, random: systemRandom, turns: new Turns(), rolloutsKept: 2 })
   const ask = async (method: string, path: string, request: Partial<ApiRequest>): Promise<RolloutView> => {
     const route = routes.find((one) => one.method === method && one.path.endsWith(path))
@@ -81,7 +84,7 @@ export const runnerOf = (store: Store, more: Partial<RolloutParts> = {}): Rollou
     clock: systemClock,
     log: { error: () => undefined } as never,
     actorOf: () => ACTOR,
-    fingerprintOf: async (node) => (await rackNode({ store, nodes }, node)).fingerprint,
+    fingerprintOf: async (node) => (await rackNode({ store, nodes: NODES }, node)).fingerprint,
     send: async () => undefined,
     ...more,
   })

@@ -71,7 +71,7 @@ const told = ({ seq, epoch, records }: Database): Knowledge => ({
 const recorded = ({ records }: Database, n: number): RecordedClient => {
   const found = records.get(n)
   return {
-    port: found && { nodeUuid: uuidOf(n), createdAtMs: found.madeAtMs, version: found.port },
+    port: found && { nodeUuid: uuidOf(n), addressedAtMs: found.madeAtMs, version: found.port },
     node: found && { version: found.node },
   }
 }
