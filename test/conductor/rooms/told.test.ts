@@ -46,6 +46,9 @@ test('a segment without rooms, rooms that never came, one that is connected, and
   const room = rack.room(bundle, [side.url], { address: '127.0.9.1' })
   await room.start()
   await until(async () => (await told()).length === 0, { what: 'the room to be connected', timeoutMs: 30_000 })
+  // It counts as connected a moment before that is written down.
+  const isNoted = async () => (await side.rooms.state('r1')).heardAtMs !== null
+  await until(isNoted, { what: 'the room to be noted', timeoutMs: 30_000 })
   const there = await series()
   expect(there['rackward_boot_room_connected r1']).toBe(1)
   const expiresMs = (there['rackward_boot_room_certificate_expires_timestamp_seconds r1'] ?? 0) * 1000
