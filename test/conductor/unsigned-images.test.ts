@@ -1,7 +1,7 @@
 /** Secure Boot and an image whose boot loader carries no signature: refused before the server is touched, or told and
- *  carried on; what is said where it is not known; and what is always refused: an image for another architecture,
- *  and an unknown way to start the image (reboot). */
-import { createHash } from 'node:crypto'
+ *  carried on; what is said where it is not known; and what is always refused: an image for another architecture, one
+ *  that no trusted key signed, and an unknown way to start the image (reboot). */
+import { createHash, generateKeyPairSync } from 'node:crypto'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -46,11 +46,15 @@ async function makeImage(name: string, files: Parameters<typeof makeEfiDisk>[1][
 }
 
 /** An available node whose operator says that Secure Boot is on. */
-async function start(provision: Readonly<Record<string, unknown>> = {}, properties: object = SECURE): Promise<void> {
+async function start(
+  provision: Readonly<Record<string, unknown>> = {},
+  properties: object = SECURE,
+  trustedKeys: readonly string[] = [],
+): Promise<void> {
   conductor = await startConductor(
     Config.parse({
       data: join(dir, 'data'),
-      images: { store: join(dir, 'images'), allowedFilePaths: [dir] },
+      images: { store: join(dir, 'images'), allowedFilePaths: [dir], trustedKeys },
       api: { listen: [{ address: '127.0.0.1', port: 0 }], auth: { strategy: 'noauth' } },
       provision: { automatedClean: false, ...provision },
       powerSync: { everySeconds: 0 },
@@ -90,6 +94,22 @@ test('an image of the store without a signature is refused with the request, by 
   expect(await node()).toMatchObject({ provision_state: 'available', last_error: null })
   expect(await causes()).toContainEqual(expect.stringContaining('the firmware will stop it'))
   expect(bmc).toEqual([])
+})
+
+test('where only signed images may be deployed, another one is refused with the request and by validate', async () => {
+  await makeImage('plain', { [BOOT]: loader(true) })
+  const { publicKey } = generateKeyPairSync('ed25519')
+  await start({}, {}, [publicKey.export({ type: 'spki', format: 'pem' }).toString()])
+  for (const info of [
+    { image_source: 'plain' },
+    { image_source: 'http://192.0.2.1/x.raw', image_checksum: 'a'.repeat(64) },
+  ]) {
+    await wants(info)
+    expect(await validated()).toMatchObject({ result: false, reason: expect.stringContaining('images.trustedKeys') })
+    const refused = await deploy()
+    expect([refused.status, JSON.stringify(refused.body)]).toEqual([400, expect.stringContaining('images.trustedKeys')])
+  }
+  expect([await node(), bmc]).toMatchObject([{ provision_state: 'available', last_error: null }, []])
 })
 
 test('an unknown way to start the image (reboot) is refused with the request, by its field', async () => {

@@ -25,11 +25,12 @@ export async function validateNode(
     sources: SourceRules
     checkMedia: CheckMedia
     checkRamdisk: CheckRamdisk
-    loaderRule: Pick<LoaderRule, 'look' | 'rule'>
+    loaderRule: Pick<LoaderRule, 'look' | 'rule' | 'checkTrust'>
   },
 ): Promise<Verdicts> {
   const { store, bmcs, hashPassword, sources, loaderRule } = parts
   const loader = usesAgent(node) ? await loaderRule.look(node) : undefined
+  const untrusted = usesAgent(node) ? await loaderRule.checkTrust(node).catch((error: Error) => error) : undefined
   const ports = await store.ports({ nodeUuid: node.uuid }, ALL)
   const verdict = (check: () => void) => {
     try {
@@ -71,6 +72,7 @@ export async function validateNode(
       ...(usesAgent(node)
         ? said(loaderWords(loader), () => {
             checkSources(node, [], sources)
+            if (untrusted) throw untrusted
             checkLoader(loader, loaderRule.rule)
           })
         : { result: true }),

@@ -34,6 +34,7 @@ import {
 import { SharedWork } from './shared-work.ts'
 
 const unwanted = () => new Fault('image.source', 'nobody waits for the image any more')
+const NOT_SIGNED = 'it is not in the store, so nobody signed it'
 const NEVER = new AbortController().signal
 
 export class ImageSource {
@@ -93,6 +94,17 @@ export class ImageSource {
     }
   }
 
+  /** What a deploy would be refused for, as far as it is known now; nothing is fetched. Throws `image.untrusted`. */
+  async checkTrust({ instanceInfo }: Pick<Asker, 'instanceInfo'>): Promise<void> {
+    const { trust } = this.parts
+    if (!trust || instanceInfo.image_source === undefined) return
+    const image = await this.known({ instanceInfo })
+    if (image) return trust.check(image)
+    const { checksum, source } = imageSource(instanceInfo, this.rules)
+    // A registry or Glance says first which file it is, which may be in the store.
+    if (checksum && !isOci(source)) throw trust.refusal(source, NOT_SIGNED)
+  }
+
   /** The registry is asked each time, also for what is in the store: nobody gets an image through the copy that
    *  somebody else was allowed to pull. */
   private async fromRegistry(
@@ -114,7 +126,7 @@ export class ImageSource {
     const known = await this.parts.store.use(name, this.now()).catch(() => undefined)
     if (known) return this.whole(known, signal, wanted.place)
     // Nothing is fetched that could not be deployed.
-    if (this.parts.trust) throw this.parts.trust.refusal(wanted.source, 'it is not in the store, so nobody signed it')
+    if (this.parts.trust) throw this.parts.trust.refusal(wanted.source, NOT_SIGNED)
     // Ten nodes that want one image wait for one import.
     return this.imports.join(name, (ended) => this.import(wanted, name, ended), signal)
   }

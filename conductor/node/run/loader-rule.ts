@@ -1,6 +1,6 @@
-/** An image that the server cannot start: one for another architecture is refused before the server is touched; one
- *  without a signed boot loader, where Secure Boot is on, is refused as well, or told and carried on with, as the
- *  configuration says. */
+/** An image that the server must not or cannot start: one that no trusted key signed and one for another architecture
+ *  are refused before the server is touched; one without a signed boot loader, where Secure Boot is on, is refused as
+ *  well, or told and carried on with, as the configuration says. */
 import type { Clock } from '../../../kit/clock.ts'
 import type { ImageIndex } from '../../../images/index.ts'
 import {
@@ -17,7 +17,7 @@ import type { Store } from '../../store/port.ts'
 import type { ImageSource } from './image-source.ts'
 
 export interface LoaderRuleParts {
-  readonly images: Pick<ImageSource, 'known'>
+  readonly images: Pick<ImageSource, 'known' | 'checkTrust'>
   readonly store: Pick<Store, 'journal' | 'portSightings'>
   readonly clock: Clock
   readonly rule: UnsignedImages
@@ -43,8 +43,15 @@ export class LoaderRule {
     return this.verdictOf(node, await this.parts.images.known(node))
   }
 
-  /** Throws `image.architecture` or `image.unsigned` for an image of the store that would not start. */
+  /** Throws `image.untrusted` for an image that may not be deployed. */
+  checkTrust(node: NodeRecord): Promise<void> {
+    return this.parts.images.checkTrust(node)
+  }
+
+  /** Throws `image.untrusted`, and `image.architecture` or `image.unsigned` for an image of the store that would not
+   *  start. */
   async check(node: NodeRecord): Promise<void> {
+    await this.checkTrust(node)
     checkLoader(await this.look(node), this.parts.rule)
   }
 
