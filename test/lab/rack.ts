@@ -21,6 +21,7 @@ export class Rack {
   readonly dir: string
   readonly servers: Server[] = []
   private readonly accel: 'kvm' | 'tcg'
+  private cables: Promise<void> | undefined
 
   /** `name` marks everything that the rack makes, so that racks live side by side. */
   constructor(name: string, dir: string, accel: 'kvm' | 'tcg') {
@@ -68,8 +69,20 @@ export class Rack {
       await sh(this.in(['ip', 'link', 'set', tap, 'master', 'rack0', 'up']))
     }
     await sh(this.in(['ip', 'address', 'add', `${server.bmcIp}/32`, 'dev', 'bmc0']))
+    await (this.cables ??= this.layCables())
     await this.startBmc(server)
     return server
+  }
+
+  /** With the first server, and for as long as the rack is up. */
+  private async layCables(): Promise<void> {
+    const program = join(ROOT, 'dist/test/lab/serial-cables.js')
+    const laid = join(this.dir, 'serial-cables')
+    this.launch(join(this.dir, 'serial-cables.log'), [process.execPath, '--enable-source-maps', program, laid])
+    await until(() => existsSync(laid), {
+      what: `the serial cables (${this.dir}/serial-cables.log)`,
+      timeoutMs: 30_000,
+    })
   }
 
   /** Answers once the BMC does. */

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { Architecture } from '../../kit/architecture.ts'
 import { signatureList, withCertificate } from './efi-variables.ts'
 import { machineOf } from './machines.ts'
+import { bmcPort, cableOf, guestPort } from './serial-port.ts'
 import { sh } from './shell.ts'
 
 export type Firmware = 'bios' | 'uefi'
@@ -95,9 +96,6 @@ const diskPath = (server: Server, number: number) => (number === 0 ? server.disk
 export const systemUuid = ({ mac }: Pick<Server, 'mac'>): string =>
   `a1234567-89ab-cdef-a123-456789ab${mac.replaceAll(':', '').slice(-4)}`
 
-/** In the namespace of the rack; its BMC joins it to a serial-over-LAN session. */
-const serialPort = ({ bmcIp }: Pick<Server, 'bmcIp'>): number => 9600 + Number(bmcIp.split('.')[3])
-
 /** ipmi_sim: lanplus with cipher suite 3, which is all that it knows. */
 const lanConf = (server: Server) => `name "${server.name}"
 set_working_mc 0x20
@@ -111,7 +109,7 @@ set_working_mc 0x20
     guid ${systemUuid(server).replaceAll('-', '')}
   endlan
   chassis_control "${server.dir}/chassis.sh"
-  sol "tcp:127.0.0.1:${serialPort(server)}" 115200
+  sol "tcp:127.0.0.1:${bmcPort(cableOf(server))}" 115200
   user 1 false "" "" user 1
   user 2 true "${BMC_USER}" "${BMC_PASSWORD}" admin 10
 `
@@ -211,7 +209,7 @@ function qemuCommand(server: Server, accel: 'kvm' | 'tcg', pulled: ReadonlySet<n
     '$d/pid',
     ...(server.bmc === 'redfish' ? ['-qmp', 'unix:$d/qmp.sock,server=on,wait=off', '${PAUSED:+-S}'] : []),
     '-chardev',
-    `socket,id=serial,host=127.0.0.1,port=${serialPort(server)},server=on,wait=off,logfile=${server.dir}/console.log,logappend=on`,
+    `socket,id=serial,host=127.0.0.1,port=${guestPort(cableOf(server))},logfile=${server.dir}/console.log,logappend=on`,
     '-serial',
     'chardev:serial',
     '-device',
