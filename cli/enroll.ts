@@ -48,7 +48,9 @@ export async function enroll(name: string | undefined, options: EnrollOptions): 
   for (const { node, changes } of plan) {
     // In one request: all of them or none, and a driver together with its interfaces.
     const patch = changes.flatMap((change) => ('patch' in change ? [change.patch] : []))
-    if (patch.length > 0) await api.ask('PATCH', pathOf(node), patch)
+    const isOtherDriver = patch.some(({ path }) => path === '/driver')
+    if (patch.length > 0)
+      await api.ask('PATCH', `${pathOf(node)}${isOtherDriver ? '?reset_interfaces=true' : ''}`, patch)
     for (const change of changes) if ('make' in change) await change.make()
   }
 }
@@ -208,6 +210,7 @@ async function changesFor(api: Api, wanted: WantedNode, secrets: boolean): Promi
   if (fields.uuid !== undefined && fields.uuid !== now.uuid)
     throw new CliError('usage', `${wanted.name}: uuid: it has ${String(now.uuid)}, which cannot be changed`)
   const changes: Change[] = []
+  const isOtherDriver = fields.driver !== now.driver
   for (const field of FIELDS) {
     const value = fields[field]
     // Null stands for what the server chooses, as for a new node.
@@ -225,12 +228,17 @@ async function changesFor(api: Api, wanted: WantedNode, secrets: boolean): Promi
     for (const [at, says, before, after] of parts) {
       // A secret of the server cannot be compared: it is left as it is unless it is asked for. Ours is never printed.
       const hidden = before === MASK
-      if (hidden ? !secrets : isDeepStrictEqual(before, after)) continue
+      const isSame = isDeepStrictEqual(before, after)
+      // A new driver chooses every interface that is not named anew.
+      const isNamedAgain = isSame && isOtherDriver && field.endsWith('_interface')
+      if (hidden ? !secrets : isSame && !isNamedAgain) continue
       const text = hidden
         ? 'is set again'
         : isSecretKey(at)
           ? 'is set'
-          : `${JSON.stringify(before ?? null)} -> ${JSON.stringify(after)}`
+          : isNamedAgain
+            ? `${JSON.stringify(after)}, as before`
+            : `${JSON.stringify(before ?? null)} -> ${JSON.stringify(after)}`
       changes.push({ says: `${says}: ${text}`, patch: { op: 'add', path: at, value: after } })
     }
   }

@@ -35,13 +35,18 @@ export function fieldsDifference({ node, wanted, secretDiffers, whence }: Fields
   const patch: PlanPatch[] = []
   const says: string[] = []
   const left: string[] = []
+  const isOtherDriver = wanted.driver !== undefined && wanted.driver !== node.fields.driver
   for (const [field, value] of Object.entries(wanted)) {
     const now = node.fields[field]
     if (isPlaceholder(value)) {
       if (now !== undefined && !secretDiffers(field)) continue
       says.push(`~ ${field}  ${now === undefined ? 'is set' : 'differs'} (secret ${value.$secret})${whence(field)}`)
     } else {
-      if (isDeepStrictEqual(now ?? null, value)) continue
+      if (isDeepStrictEqual(now ?? null, value)) {
+        // A new driver chooses every interface that is not named anew.
+        if (isOtherDriver && field.endsWith('_interface')) patch.push({ op: 'add', path: pointer(field), value })
+        continue
+      }
       const secret = now === MASK || isSealedInside(now)
       says.push(`~ ${field}  ${secret ? 'is set again' : `${shown(now)} -> ${shown(value)}`}${whence(field)}`)
     }

@@ -18,6 +18,7 @@ export interface InternalBy {
 export interface InternalRequest {
   readonly method: Method
   readonly path: string
+  readonly query?: Readonly<Record<string, string>>
   readonly body?: unknown
 }
 
@@ -39,7 +40,7 @@ export function internalRequests(
     route,
     path: new RegExp(`^${route.path.replaceAll('.', '\\.').replace(/:(\w+)/g, '(?<$1>[^/]+)')}$`),
   }))
-  return async ({ method, path, body }, { actor, id, nowMs, generation }) => {
+  return async ({ method, path, query, body }, { actor, id, nowMs, generation }) => {
     const match = found.find(({ route, path: pattern }) => route.method === method && pattern.test(path))
     if (!match) throw new Fault('object.missing', `there is no resource ${path}`)
     const { route } = match
@@ -47,7 +48,7 @@ export function internalRequests(
       throw new Fault('access.denied', `user ${actor.user} is ${actor.role}; this needs ${route.role}`)
     const request: ApiRequest = {
       params: { ...match.path.exec(path)?.groups },
-      query: new Query({}),
+      query: new Query(query ?? {}),
       minor: MAX_MINOR,
       body,
       actor,

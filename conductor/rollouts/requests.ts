@@ -4,6 +4,7 @@ import { SECRET_KEY, type Stage } from './plan.ts'
 export interface StageRequest {
   readonly method: 'post' | 'put' | 'patch' | 'delete'
   readonly path: string
+  readonly query?: Readonly<Record<string, string>>
   readonly body?: unknown
 }
 
@@ -20,6 +21,11 @@ export function withSecrets(value: unknown, secrets: Secrets): unknown {
   return secrets[name]
 }
 
+/** The interfaces of the driver of before are of no use to another one: what the patch does not name, it chooses. */
+const NEW_INTERFACES = { query: { reset_interfaces: 'true' } } as const
+const changesDriver = ({ patch }: Extract<Stage, { do: 'patch' }>): boolean =>
+  patch.some(({ op, path }) => op !== 'remove' && path === '/driver')
+
 /** `portUuid`: of a port that is created, the same each time that it is asked for. */
 export function requestOf(
   stage: Stage,
@@ -31,7 +37,7 @@ export function requestOf(
     case 'create':
       return { method: 'post', path: '/v1/nodes', body: filled({ ...stage.body, uuid: nodeUuid }) }
     case 'patch':
-      return { method: 'patch', path: node, body: filled(stage.patch) }
+      return { method: 'patch', path: node, body: filled(stage.patch), ...(changesDriver(stage) ? NEW_INTERFACES : {}) }
     case 'traits':
       return { method: 'put', path: `${node}/traits`, body: { traits: stage.traits } }
     case 'add port':

@@ -200,6 +200,25 @@ describe('many nodes from a file', () => {
       automated_clean: false,
     })
   })
+  test('another driver brings its own interfaces, but for those that the file names', async () => {
+    const bmc = '_address: 10.0.0.9, X_username: admin, X_password: geheim'
+    const file = (driver: string, more: string) => {
+      const kind = driver === 'ipmi' ? 'ipmi' : 'redfish'
+      const info = `${kind}${bmc.replaceAll('X', kind)}`
+      return `nodes:\n  - { name: f-8, driver: ${driver}, rescue_interface: no-rescue, driver_info: { ${info} }, ${more} }\n`
+    }
+    await apply(file('ipmi', 'power_interface: ipmitool'))
+    expect((await call('GET', '/v1/nodes/f-8')).body.management_interface).toBe('ipmitool')
+    const said = await apply(file('redfish', 'boot_interface: redfish-virtual-media'))
+    expect(said).toContain('f-8: rescue_interface: "no-rescue", as before\n')
+    expect((await call('GET', '/v1/nodes/f-8')).body).toMatchObject({
+      driver: 'redfish',
+      power_interface: 'redfish',
+      management_interface: 'redfish',
+      boot_interface: 'redfish-virtual-media',
+      rescue_interface: 'no-rescue',
+    })
+  })
   test('fields of a node change together or not at all', async () => {
     const file = (more: string) => `nodes:\n  - { name: f-7, driver: fake-hardware, ${more} }\n`
     await apply(file('description: first'))

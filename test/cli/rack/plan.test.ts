@@ -236,3 +236,17 @@ racks: { r1: { units: { u1: { driver: ipmi, driver_info: { ipmi_username: { secr
   }))
   expect((await planText(text, nodes)).items).toEqual([])
 })
+
+test('with another driver, interfaces that the file names are named again', async () => {
+  const text = (driver: string) =>
+    `version: 1\nsite: lab\nracks: { r1: { units: { u1: { driver: ${driver}, rescue_interface: no-rescue } } } }\n`
+  const nodes = applied(await planText(text('ipmi')), [])
+  const [item] = (await planText(text('redfish'), nodes)).items
+  expect(item?.stages).toContainEqual({
+    do: 'patch',
+    patch: expect.arrayContaining([
+      { op: 'add', path: '/driver', value: 'redfish' },
+      { op: 'add', path: '/rescue_interface', value: 'no-rescue' },
+    ]) as unknown,
+  })
+})

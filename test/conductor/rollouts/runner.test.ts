@@ -184,6 +184,13 @@ test('a verb is the one that was agreed to, whatever its arguments say', () => {
   expect(requestOf(stage, at).body).toEqual({ target: 'manage' })
 })
 
+test('a new driver brings its own interfaces', () => {
+  const at = { nodeUuid: 'n', portUuid: 'p', secrets: {} }
+  const patch = (path: string): Stage => ({ do: 'patch', patch: [{ op: 'add', path, value: 'redfish' }] })
+  expect(requestOf(patch('/driver'), at).query).toEqual({ reset_interfaces: 'true' })
+  expect(requestOf(patch('/name'), at).query).toBeUndefined()
+})
+
 test('of two conductors that take a plan of one site at the same time, one refuses it and leaves nothing', async () => {
   const { store } = await openStore()
   const items = []
