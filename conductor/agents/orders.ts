@@ -15,6 +15,8 @@ export interface OrderParts {
   readonly trust?: Pick<ImageTrust, 'check'> | undefined
   /** `http://10.0.0.1:8080`, where pieces are served. */
   readonly dataBase: string
+  /** Where a node may have them nearer, as `dataBase`, the nearest first. Absent: nowhere. */
+  readonly nearOf?: ((nodeUuid: string) => Promise<readonly string[]>) | undefined
   /** How long an inspection waits for announcements of switches. */
   readonly lldpSeconds: number
   /** Whether nodes that write the same image serve each other. */
@@ -77,11 +79,14 @@ export class Orders {
       case 'write_image': {
         if (!node.workflow.imageId) return null
         const image = await this.indexOf(node.workflow.imageId)
+        const data = `/images/${image.id}/data.zst`
+        const near = (await this.parts.nearOf?.(node.uuid)) ?? []
         return {
           id,
           kind: 'deploy',
           imageId: image.id,
-          dataUrl: `${this.parts.dataBase}/images/${image.id}/data.zst`,
+          dataUrl: `${this.parts.dataBase}${data}`,
+          ...(near.length > 0 ? { nearUrls: near.map((base) => `${base}${data}`) } : {}),
           indexSha256: image.sha256,
           rootDevice: (node.instanceInfo.root_device ?? node.properties.root_device ?? null) as Record<
             string,

@@ -120,6 +120,8 @@ export const Order = z.discriminatedUnion('kind', [
     kind: z.literal('deploy'),
     imageId: Text(64),
     dataUrl: Text(2048),
+    /** Where the same bytes may be had nearer, the nearest first. */
+    nearUrls: z.optional(z.array(Text(2048)).check(z.maxLength(8))),
     indexSha256: Text(64),
     rootDevice: z.nullable(z.record(z.string(), z.unknown())),
     configDrive: z.boolean(),

@@ -22,6 +22,7 @@ import { limitMeter } from '../../kit/limit-meter.ts'
 import { bootTarget, type ScriptLoader } from './boot-target.ts'
 import type { BootCounters } from './counters.ts'
 import { answerMedia, type ServedMedia } from './media-http.ts'
+import { isImage } from './rooms/manifest.ts'
 import type { CachedFiles } from './rooms/serve-cached.ts'
 import { sendFile, SendMemory, type FileRange } from './send-file.ts'
 
@@ -208,7 +209,9 @@ async function answerCached(
   observe(files, at)
   const status = await cached(at)
   if (status === undefined) return
-  files.refused(at.path, at.fromIp, status === 404 ? 'there is no such file' : 'no conductor has given it')
+  // An agent that is refused pieces here asks the conductor, and says so.
+  if (!isImage(at.path))
+    files.refused(at.path, at.fromIp, status === 404 ? 'there is no such file' : 'no conductor has given it')
   refuse(at.response, status)
 }
 

@@ -209,7 +209,7 @@ export function provisioningParts(context: Context, parts: ProvisioningParts, pe
       tpmSeconds: config.limits.agents.tpmSeconds,
     },
     servedTo: servedBy(config, boot),
-    ...(boot.rooms ? { checkToken: boot.rooms.rooms.checkToken } : {}),
+    ...(boot.rooms ? { checkToken: boot.rooms.rooms.checkToken, nearOf: boot.rooms.rooms.nearOf } : {}),
   })
 
   const onSystem = jumpWatch({ store, worker, sightings, log })

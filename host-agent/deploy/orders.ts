@@ -28,6 +28,7 @@ import { jump, takeKernel, type JumpReady } from './kexec.ts'
 import { Mdadm } from './raid/mdadm.ts'
 import { lookAtDisks, notSkipped } from './raid/skip.ts'
 import { disksAndVolumes, startVolumes, type RunningVolume } from './raid/volumes.ts'
+import { PieceServers } from './piece-servers.ts'
 import type { Moved } from './moved.ts'
 import { openRescue } from './rescue.ts'
 import { readBootMode, readDisks } from './sysfs.ts'
@@ -140,18 +141,19 @@ async function deploy(
   let moved: ImageMoved | undefined
   try {
     if (volume) await clearLoaders(volume, mdadm)
-    const swarm = await swarmFor(order, { ...parts, index, disk: file })
+    const source = new PieceServers(order.dataUrl, order.nearUrls)
+    const swarm = await swarmFor(order, { ...parts, index, disk: file, source })
     const written = await writeImage({
       disk: file,
       swarm,
       index,
       diskBytes: disk.sizeBytes,
-      dataUrl: order.dataUrl,
+      source,
       compare: order.compare ?? true,
       clock: parts.clock,
       onProgress: (phase, doneBytes, soFar) => {
         if (phase === 'verify' && !stopwatch.has('write')) stopwatch.lap('write')
-        const from = phase === 'write' ? sourcesText(swarm?.said, soFar) : undefined
+        const from = phase === 'write' ? sourcesText([swarm?.said, source.said], soFar) : undefined
         parts.progress({ phase, doneBytes, totalBytes: index.sizeBytes, ...(from ? { from } : {}) })
       },
     })
@@ -195,10 +197,11 @@ async function deploy(
 
 const sharedOf = ({ neighbours, ...bytes }: Shared) => ({ ...bytes, neighbours: [...neighbours] })
 
-/** Where the bytes of an image come from, for whoever watches; undefined: all of them from the image server. */
-export function sourcesText(swarm: string | undefined, { heldPieces, pieces }: Moved): string | undefined {
+/** Where the bytes of an image come from, for whoever watches; undefined: all of them from the conductor. */
+export function sourcesText(said: readonly (string | undefined)[], { heldPieces, pieces }: Moved): string | undefined {
   const held = heldPieces > 0 ? `(${heldPieces} of ${pieces} pieces already on the disk)` : undefined
-  return swarm || held ? [swarm, held].filter(Boolean).join(' ').slice(0, MAX_FROM) : undefined
+  const from = said.filter(Boolean).join('; ')
+  return from || held ? [from, held].filter(Boolean).join(' ').slice(0, MAX_FROM) : undefined
 }
 
 function readIndex(bytes: Buffer, sha256: string): ImageIndex {

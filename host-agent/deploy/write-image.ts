@@ -11,6 +11,7 @@ import { run as systemRun, type Run as RunProgram } from '../../kit/run.ts'
 import type { DiskFile } from './disk.ts'
 import { sha256, type downloadRun } from './download.ts'
 import { HeldPieces } from './held.ts'
+import type { PieceServers } from './piece-servers.ts'
 import { Tally, type Moved } from './moved.ts'
 import { dataRuns, zeroRuns } from './runs.ts'
 import type { SwarmFetch } from './swarm/fetch.ts'
@@ -21,7 +22,7 @@ export interface WriteParts {
   readonly index: ImageIndex
   /** Absent: the disk is no longer than the image. */
   readonly diskBytes?: number
-  readonly dataUrl: string
+  readonly source: PieceServers
   readonly clock: Clock
   readonly onProgress: (phase: 'write' | 'verify', doneBytes: number, moved: Moved) => void
   readonly download?: typeof downloadRun

@@ -6,6 +6,7 @@ import { Fault, isFault, type FaultCode } from '../../kit/fault.ts'
 import type { DiskFile } from './disk.ts'
 import { downloadRun, sha256, type Run } from './download.ts'
 import type { HeldPieces } from './held.ts'
+import type { PieceServers } from './piece-servers.ts'
 import type { Tally } from './moved.ts'
 import { dataRuns, rest } from './runs.ts'
 
@@ -22,7 +23,7 @@ const MAX_BAD_PIECES = 3
 export interface RunParts {
   readonly disk: DiskFile
   readonly index: ImageIndex
-  readonly dataUrl: string
+  readonly source: PieceServers
   readonly clock: Clock
   readonly download?: typeof downloadRun
   /** Hash pieces before they are written, not only afterwards. */
@@ -34,14 +35,19 @@ export interface RunParts {
   readonly keep?: (number: number) => void
 }
 
-/** Takes the runs out of `queue`, until `isOver`. While one lane asks the disk, the others fetch. */
+/** Takes the runs out of `queue`, until `isOver`; what fails then is put back. While one lane asks the disk, the others
+ *  fetch. */
 export async function writeRuns(parts: RunParts, queue: Run[], count: (number: number) => void): Promise<void> {
   const abort = { failed: undefined as unknown }
   const lane = async () => {
     while (!abort.failed && !parts.isOver?.()) {
       const run = queue.shift()
       if (!run) return
-      for (const missing of await missingOf(parts, run)) await writeRun(parts, missing, count)
+      const missing = await missingOf(parts, run)
+      for (let part = missing.shift(); part; part = missing.shift()) {
+        const left = await writeRun(parts, part, count)
+        if (left) queue.unshift(left, ...missing.splice(0))
+      }
     }
   }
   await Promise.all(
@@ -67,8 +73,8 @@ async function missingOf({ index, held, keep }: RunParts, run: Run): Promise<Run
 }
 
 /** One run, resumed at its first missing piece as often as the line breaks. A piece that is wrong again and again is
- *  wrong at its source. */
-async function writeRun(parts: RunParts, run: Run, count: (number: number) => void): Promise<void> {
+ *  wrong at its source. Answers what is left of it, where it failed and all is over. */
+async function writeRun(parts: RunParts, run: Run, count: (number: number) => void): Promise<Run | undefined> {
   let next = run.first
   let failures = 0
   const bad = new Map<number, number>()
@@ -81,22 +87,32 @@ async function writeRun(parts: RunParts, run: Run, count: (number: number) => vo
     next = number + 1
     failures = 0
     parts.moved.wrote(number)
+    parts.source.came()
     count(number)
   }
   while (next < run.first + run.count) {
+    const { url } = parts.source
     try {
-      await (parts.download ?? downloadRun)(parts.dataUrl, rest(parts.index, run, next), {
+      await (parts.download ?? downloadRun)(url, rest(parts.index, run, next), {
         pieceLength: (number) => pieceLength(parts.index, number),
         take,
       })
     } catch (error) {
       if (!isFault(error) || !DOWNLOAD_FAULTS.has(error.code)) throw error
+      if (parts.isOver?.()) return rest(parts.index, run, next)
       failures += 1
       if (error.code === 'image.piece') bad.set(next, (bad.get(next) ?? 0) + 1)
       const damaged = error.code === 'image.damaged' && failures >= MAX_BAD_PIECES
       const hopeless = failures >= MAX_FAILURES || (bad.get(next) ?? 0) >= MAX_BAD_PIECES || damaged
+      if (parts.source.failed(url) || (hopeless && parts.source.leave(url))) {
+        // What one server does not give says nothing of the next one.
+        failures = 0
+        bad.clear()
+        continue
+      }
       if (hopeless) throw new Fault(error.code, `piece ${next}: ${error.detail}`, { cause: error })
       await parts.clock.sleep(Math.min(RETRY_MS * 2 ** (failures - 1), RETRY_MAX_MS))
     }
   }
+  return undefined
 }

@@ -6,6 +6,7 @@ import { open, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { DiskFile } from '../../host-agent/deploy/disk.ts'
+import { PieceServers } from '../../host-agent/deploy/piece-servers.ts'
 import type { Moved } from '../../host-agent/deploy/moved.ts'
 import { writeImage } from '../../host-agent/deploy/write-image.ts'
 import { importImage } from '../../images/import.ts'
@@ -58,7 +59,14 @@ export async function measureRebuilds(dir: string, say: (line: string) => void):
     say(`a rebuild: ${name}`)
     await disk.flush()
     const beganMs = Date.now()
-    const about = { disk, index, dataUrl: urlOf(server), clock: systemClock, compare, onProgress: () => undefined }
+    const about = {
+      disk,
+      index,
+      source: new PieceServers(urlOf(server)),
+      clock: systemClock,
+      compare,
+      onProgress: () => undefined,
+    }
     const moved = await writeImage(about)
     return { name, seconds: (Date.now() - beganMs) / 1000, ...moved }
   }

@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { DiskFile } from '../../host-agent/deploy/disk.ts'
+import { PieceServers } from '../../host-agent/deploy/piece-servers.ts'
 import { sourcesText } from '../../host-agent/deploy/orders.ts'
 import { writeImage, type WriteParts } from '../../host-agent/deploy/write-image.ts'
 import { indexFlaw, type ImageIndex, type Piece } from '../../images/index.ts'
@@ -117,7 +118,7 @@ async function diskOf(bytes: Buffer, fails: (at: number, read: number) => boolea
 }
 
 const write = (disk: DiskFile, more: Partial<WriteParts> = {}) =>
-  writeImage({ disk, index, dataUrl, clock, onProgress: () => undefined, ...more })
+  writeImage({ disk, index, source: new PieceServers(dataUrl), clock, onProgress: () => undefined, ...more })
 /** The same disk with another way of doing one thing. */
 const withOther = (disk: DiskFile, method: 'flush' | 'write', does: unknown): DiskFile =>
   new Proxy(disk, { get: (target, name) => (name === method ? does : (Reflect.get(target, name) as unknown)) })
@@ -129,7 +130,7 @@ test('the same image again moves nothing, is proven all the same, and the boot s
   const said: (string | undefined)[] = []
   const proven: number[] = []
   const onProgress: WriteParts['onProgress'] = (phase, done, moved) =>
-    phase === 'write' ? said.push(sourcesText(undefined, moved)) : proven.push(done)
+    phase === 'write' ? said.push(sourcesText([], moved)) : proven.push(done)
   const moved = await write(disk, { onProgress })
   expect(moved).toEqual({ pieces: DATA, heldPieces: DATA, fetchedBytes: 0, writtenBytes: 0 })
   expect(fetched).toEqual([])

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { DiskFile } from '../../host-agent/deploy/disk.ts'
+import { PieceServers } from '../../host-agent/deploy/piece-servers.ts'
 import { dataRuns, zeroRuns } from '../../host-agent/deploy/runs.ts'
 import { makeUnbootable, writeImage } from '../../host-agent/deploy/write-image.ts'
 import { importImage } from '../../images/import.ts'
@@ -90,7 +91,7 @@ async function usedDisk(): Promise<{ path: string; disk: DiskFile }> {
   return { path, disk: await DiskFile.open(path) }
 }
 const write = (disk: DiskFile, more: Partial<Parameters<typeof writeImage>[0]> = {}) =>
-  writeImage({ disk, index, dataUrl, clock, onProgress: () => undefined, ...more })
+  writeImage({ disk, index, source: new PieceServers(dataUrl), clock, onProgress: () => undefined, ...more })
 
 test('the disk holds the image exactly, also where the image has zeros and the disk had data', async () => {
   const { path, disk } = await usedDisk()

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import type { Clock } from '../../../kit/clock.ts'
 import { parsedOr } from '../../../kit/json.ts'
 import type { Log } from '../../../kit/log.ts'
-import { digestOf, Manifest } from './manifest.ts'
+import { digestOf, isImage, Manifest } from './manifest.ts'
 
 export interface CacheParts {
   readonly directory: string
@@ -20,6 +20,8 @@ export interface CacheParts {
 
 /** A conductor is asked this often whether a file is still the same one. */
 const FRESH_MS = 5_000
+/** An image is named by its content: only that it was packed anew is to be noticed. */
+const IMAGE_FRESH_MS = 60_000
 const MAX_MANIFESTS = 2_000
 
 interface KnownFile {
@@ -62,7 +64,8 @@ export class FileCache {
   /** Undefined: there is no such file. Throws where no conductor answers and the file was never asked for. */
   manifest(path: string): Promise<Manifest | undefined> {
     const known = this.manifests.get(path)
-    if (known && this.parts.clock.now() - known.atMs < FRESH_MS) return Promise.resolve(known.manifest)
+    const freshMs = isImage(path) ? IMAGE_FRESH_MS : FRESH_MS
+    if (known && this.parts.clock.now() - known.atMs < freshMs) return Promise.resolve(known.manifest)
     return this.once(`manifest ${path}`, () => this.freshManifest(path))
   }
 

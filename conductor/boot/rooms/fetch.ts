@@ -7,7 +7,7 @@ import { gather } from '../../../kit/gather.ts'
 import { parsedOr } from '../../../kit/json.ts'
 import { requestTarget } from '../../../kit/request-target.ts'
 import { checkConductor, tlsOf } from './link.ts'
-import { BLOCK_BYTES, Manifests, readBlock } from './manifest.ts'
+import { BLOCK_BYTES, isImage, Manifests, readBlock } from './manifest.ts'
 import type { Bundle } from './records.ts'
 import { upgradeHeaders } from './wire.ts'
 
@@ -21,15 +21,17 @@ const MANIFEST_MS = 120_000
 
 /** The conductor's end. `fileOf`: the file behind a path; undefined: none is served there. */
 export function answerFiles(fileOf: (path: string) => string | undefined) {
-  const manifests = new Manifests()
+  // An image is read for a while, and ramdisks do not wait for it.
+  const manifests = { images: new Manifests(), others: new Manifests() }
   return async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const { path, query } = requestTarget(request.url)
-    const file = fileOf(query.get('path') ?? '')
+    const wanted = query.get('path') ?? ''
+    const file = fileOf(wanted)
     const n = Number(query.get('n') ?? 0)
     if (request.method !== 'GET' || file === undefined || !Number.isSafeInteger(n) || n < 0)
       throw new Fault('object.missing', 'there is no such file')
     if (path === MANIFEST) {
-      const text = JSON.stringify(await manifests.of(file))
+      const text = JSON.stringify(await manifests[isImage(wanted) ? 'images' : 'others'].of(file))
       response
         .writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) })
         .end(text)

@@ -2,6 +2,7 @@
  *  the newest state, and goes on with it while all of them are away. */
 import { isDeepStrictEqual } from 'node:util'
 import { join } from 'node:path'
+import { Semaphore } from '../../../kit/semaphore.ts'
 import type { BootClients } from '../clients.ts'
 import type { BootControl } from '../control.ts'
 import { BootService, type RemoteControl } from '../service.ts'
@@ -11,6 +12,7 @@ import { FileCache } from './cache.ts'
 import { Fetcher } from './fetch.ts'
 import { hello } from './hello.ts'
 import { RoomLink } from './link.ts'
+import { isImage } from './manifest.ts'
 import { merge, type Tombstone } from './merge.ts'
 import type { RoomParts, RoomReport } from './parts.ts'
 import { ReportQueue } from './queue.ts'
@@ -22,6 +24,8 @@ import type { FromRoom, RoomSettings, ToRoom } from './wire.ts'
 
 const QUEUE_BYTES = 16
 const NOTE_MS = 10_000
+/** Ranges of images that are sent at once; others wait for their turn. Each holds up to three blocks in memory. */
+const IMAGE_TRANSFERS = 24
 type ListedOrders = ToRoom & { readonly t: 'orders' }
 
 export class BootRoom {
@@ -30,6 +34,7 @@ export class BootRoom {
   private readonly queue: ReportQueue
   private readonly cache: FileCache
   private readonly fetcher: Fetcher
+  private readonly imageTransfers = new Semaphore(IMAGE_TRANSFERS)
   private state: RoomState = NO_STATE
   private service: BootService | undefined
   private clients: BootClients | undefined
@@ -204,7 +209,10 @@ export class BootRoom {
       clock,
       log,
       remote: this.remote(),
-      cached: (at) => serveCached(this.cache, at),
+      cached: (at) => {
+        const answer = () => serveCached(this.cache, at)
+        return isImage(at.path) ? this.imageTransfers.run(answer) : answer()
+      },
       onEnd: () => undefined,
     })
     await service.start()

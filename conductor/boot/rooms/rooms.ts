@@ -1,4 +1,5 @@
 /** The conductor's side of boot rooms: which there are, which are connected, and what is known of them. */
+import { createHash } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { Clock } from '../../../kit/clock.ts'
 import { Fault } from '../../../kit/fault.ts'
@@ -44,6 +45,8 @@ export interface RoomsParts {
 const HEARD_MS = 90_000
 const NOTE_MS = 30_000
 const MAX_ROOMS = 2_000
+/** Rooms that an agent is told of. */
+const MAX_NEAR = 4
 
 export interface RoomNow extends RoomRecord {
   readonly isConnected: boolean
@@ -88,6 +91,18 @@ export class Rooms {
     const names = this.parts.hub.segmentsOf(nodeUuid)
     const rooms = names.length === 0 ? [] : await this.states()
     return names.map((name) => ({ name, rooms: rooms.filter(({ segments }) => segments.includes(name)) }))
+  }
+
+  /** Where a node may have files of the conductors nearer: its rooms that are connected, whose order spreads nodes over
+   *  them. Never throws: a node that is told of none asks the conductor. */
+  readonly nearOf = async (nodeUuid: string): Promise<string[]> => {
+    const names = this.parts.hub.segmentsOf(nodeUuid)
+    const rooms = names.length === 0 ? [] : await this.states().catch(() => [])
+    return rooms
+      .filter(({ isConnected, segments }) => isConnected && segments.some((segment) => names.includes(segment)))
+      .toSorted((a, b) => (orderOf(nodeUuid, a.name) < orderOf(nodeUuid, b.name) ? -1 : 1))
+      .flatMap(({ heard }) => (heard ? [`http://${heard.address}:${heard.port}`] : []))
+      .slice(0, MAX_NEAR)
   }
 
   /** Throws `input.invalid`, `object.conflict`. */
@@ -201,12 +216,12 @@ export class Rooms {
     const { config, pin, tokenKey, hub } = this.parts
     const { boot, agent } = config
     if (!boot || !agent) throw new Fault('config.invalid', 'rooms: boot and agent must both be there')
-    const { kernel, initrd, rescueInitrd, kernelArgs, architecture, ramdisks, uki, routerAdvertisements } = boot
+    const { kernel, initrd, rescueInitrd, kernelArgs, architecture, ramdisks, routerAdvertisements } = boot
     return {
       agent,
       pin,
       tokenKey: roomKey(tokenKey, name).toString('base64'),
-      boot: { kernel, initrd, rescueInitrd, kernelArgs, architecture, ramdisks, uki, routerAdvertisements },
+      boot: { kernel, initrd, rescueInitrd, kernelArgs, architecture, ramdisks, routerAdvertisements },
       segments: segments.flatMap((one) => hub.segmentOf(one) ?? []),
     }
   }
@@ -251,3 +266,6 @@ export class Rooms {
     return { room: name, pins: [this.parts.pin], cert, key, expiresAt: new Date(expiresAtMs).toISOString() }
   }
 }
+
+const orderOf = (nodeUuid: string, room: string): string =>
+  createHash('sha256').update(`${nodeUuid} ${room}`).digest('hex')

@@ -14,6 +14,8 @@ export async function serveCached(
   cache: Pick<FileCache, 'manifest' | 'block'>,
   { request, response, path }: Parameters<CachedFiles>[0],
 ): ReturnType<CachedFiles> {
+  // Its client may have gone while it waited for its turn.
+  if (response.destroyed) return undefined
   const manifest = await cache.manifest(path).catch(() => null)
   if (manifest === null) return 503
   if (manifest === undefined) return 404

@@ -13,7 +13,13 @@ export type RoomServiceConfig = ServiceConfig & { agent: RoomSettings['agent'] }
 export const needsSameSockets = (before: RoomSettings, now: RoomSettings): boolean =>
   isDeepStrictEqual(socketsOf(before), socketsOf(now))
 
-const socketsOf = ({ pin, tokenKey, boot, segments }: RoomSettings): unknown => ({ pin, tokenKey, boot, segments })
+const socketsOf = ({ pin, tokenKey, boot, segments }: RoomSettings): unknown => ({
+  pin,
+  tokenKey,
+  // Conductors of 0.2 name a unified kernel image as well.
+  boot: { ...boot, uki: undefined },
+  segments,
+})
 
 export const ROOM_LIMITS = Limits.parse({})
 

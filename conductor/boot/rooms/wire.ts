@@ -31,7 +31,7 @@ export interface RoomSettings {
   readonly tokenKey: string
   readonly boot: Pick<
     BootConfig,
-    'kernel' | 'initrd' | 'rescueInitrd' | 'kernelArgs' | 'architecture' | 'ramdisks' | 'uki' | 'routerAdvertisements'
+    'kernel' | 'initrd' | 'rescueInitrd' | 'kernelArgs' | 'architecture' | 'ramdisks' | 'routerAdvertisements'
   >
   readonly segments: readonly RoomSegment[]
 }

@@ -5,12 +5,13 @@ import type { Clock } from '../../../kit/clock.ts'
 import type { Random } from '../../../kit/random.ts'
 import type { DiskFile } from '../disk.ts'
 import type { Run } from '../download.ts'
+import type { PieceServers } from '../piece-servers.ts'
 import type { MakeDoor } from './door.ts'
 
 export interface SwarmParts {
   readonly orderId: string
   readonly index: ImageIndex
-  readonly dataUrl: string
+  readonly source: PieceServers
   readonly disk: Pick<DiskFile, 'read'>
   /** Where neighbours reach this node. */
   readonly ip: string

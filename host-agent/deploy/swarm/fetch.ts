@@ -11,6 +11,7 @@ import { sourcesOf, type Hands, type Shared, type SwarmParts } from './fetch-par
 import { Neighbours } from './neighbours.ts'
 import { PeerServer } from './peer-server.ts'
 import { SEED, SwarmPlan, type Ask } from './plan.ts'
+import { SeedPatience } from './seed-patience.ts'
 import { Shelf } from './shelf.ts'
 
 const TICK_MS = 200
@@ -18,11 +19,6 @@ const CALL_AGAIN_MS = 2_000
 const UNPACKING = 3
 /** A share of the card is left for what the node fetches and says. */
 const UPLOAD_SHARE = 0.8
-const SEED_RETRY_MS = 500
-const SEED_RETRY_MAX_MS = 10_000
-/** In a row, with nothing from anybody meanwhile. */
-const MAX_SEED_FAILURES = 12
-const MAX_DAMAGED = 3
 const MAX_NAMED = 32
 const MAX_WHY = 80
 
@@ -41,8 +37,7 @@ export class SwarmFetch {
   private hasListened = false
   private isActing = false
   private hands: Hands | undefined
-  private seedFailures = 0
-  private damaged = 0
+  private readonly patience: SeedPatience
   private isGivenUp = false
   private end: { resolve: () => void; reject: (error: unknown) => void } | undefined
   /** Pieces that are being proven and written. */
@@ -55,6 +50,7 @@ export class SwarmFetch {
 
   constructor(parts: SwarmParts) {
     this.parts = parts
+    this.patience = new SeedPatience(parts.source)
     const { index, disk, memoryBytes, clock, random, ip } = parts
     this.shelf = new Shelf({ index, disk, memoryBytes })
     const makeDoor: MakeDoor = parts.door ?? ((doorParts) => new PeerServer(doorParts))
@@ -244,20 +240,19 @@ export class SwarmFetch {
   }
 
   private async fromSeed(ask: Ask): Promise<void> {
-    const { index, dataUrl, clock } = this.parts
+    const { index, source, clock } = this.parts
+    const { url } = source
     const { at = 0, lengthBytes = 0 } = index.pieces[ask.piece] ?? {}
     try {
-      const frame = await downloadFrame(dataUrl, { at, lengthBytes }, this.abort.signal)
+      const frame = await downloadFrame(url, { at, lengthBytes }, this.abort.signal)
       await this.take(ask, frame, false)
     } catch (error) {
       if (this.abort.signal.aborted) return
       const fault = asFault(error, 'agent.broken')
       if (fault.code !== 'deploy.download' && fault.code !== 'image.piece') return this.fail(error)
-      this.seedFailures += 1
-      if (fault.code === 'image.piece') this.damaged += 1
-      if (this.seedFailures >= MAX_SEED_FAILURES || this.damaged >= MAX_DAMAGED)
+      const pauseMs = this.patience.failed(url, fault.code === 'image.piece')
+      if (pauseMs === undefined)
         return this.fail(new Fault(fault.code, `piece ${ask.piece}: ${fault.detail}`, { cause: error }))
-      const pauseMs = Math.min(SEED_RETRY_MS * 2 ** (this.seedFailures - 1), SEED_RETRY_MAX_MS)
       this.plan?.seedFailed(ask.piece, clock.now() + pauseMs)
     }
   }
@@ -283,7 +278,7 @@ export class SwarmFetch {
       plan.cancelled({ piece: ask.piece, from })
     }
     if (!isNew) return
-    this.seedFailures = 0
+    this.patience.came(ask.from === SEED)
     // As the image server stores it, also where a neighbour sent it raw.
     const storedBytes = parts.index.pieces[ask.piece]?.lengthBytes ?? 0
     this.came[ask.from === SEED ? 'seed' : 'peers'] += storedBytes

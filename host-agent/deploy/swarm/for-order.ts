@@ -6,6 +6,7 @@ import type { SwarmAnswer, SwarmCall } from '../../../conductor/api/swarm-wire.t
 import type { Clock } from '../../../kit/clock.ts'
 import type { Random } from '../../../kit/random.ts'
 import type { DiskFile } from '../disk.ts'
+import type { PieceServers } from '../piece-servers.ts'
 import { readNics } from '../sysfs.ts'
 import type { MakeDoor } from './door.ts'
 import { SwarmFetch } from './fetch.ts'
@@ -15,6 +16,7 @@ export interface OwnParts {
   readonly bootMac: string
   readonly index: ImageIndex
   readonly disk: DiskFile
+  readonly source: PieceServers
   readonly clock: Clock
   readonly random: Random
   readonly swarm?: (call: SwarmCall) => Promise<SwarmAnswer>
@@ -36,7 +38,6 @@ export async function swarmFor(
   return new SwarmFetch({
     ...parts,
     orderId: order.id,
-    dataUrl: order.dataUrl,
     ip,
     cardBytesPerSecond: speedMbps !== null && speedMbps > 0 ? (speedMbps * 1e6) / 8 : undefined,
     memoryBytes: freemem() * MEMORY_SHARE,

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { ImageIndex } from '../../../conductor/api/agent-wire.ts'
 import { SwarmAnswer, type SwarmCall } from '../../../conductor/api/swarm-wire.ts'
 import { DiskFile } from '../../../host-agent/deploy/disk.ts'
+import { PieceServers } from '../../../host-agent/deploy/piece-servers.ts'
 import { SwarmFetch } from '../../../host-agent/deploy/swarm/fetch.ts'
 import { writeImage } from '../../../host-agent/deploy/write-image.ts'
 import { systemClock } from '../../../kit/clock.ts'
@@ -34,11 +35,12 @@ async function write({ run, isSwarm }: Begin): Promise<Ended> {
   const disk = await DiskFile.open(path)
   disk.flush = async () => undefined
   const { orderId, dataUrl, ip, cardBytesPerSecond } = setup
+  const source = new PieceServers(dataUrl)
   const swarm = isSwarm
     ? new SwarmFetch({
         orderId,
         index,
-        dataUrl,
+        source,
         disk,
         ip,
         cardBytesPerSecond,
@@ -52,7 +54,7 @@ async function write({ run, isSwarm }: Begin): Promise<Ended> {
   const startMs = performance.now()
   const onProgress = () => undefined
   try {
-    await writeImage({ disk, index, dataUrl, clock: systemClock, compare: false, swarm, onProgress })
+    await writeImage({ disk, index, source, clock: systemClock, compare: false, swarm, onProgress })
     const seconds = (performance.now() - startMs) / 1000
     const { fromNeighbours = 0, toNeighbours = 0 } = swarm?.shared ?? {}
     return { run, seconds, fromNeighbours, toNeighbours }

@@ -9,6 +9,7 @@ import { Tracker, type Introduction } from '../../../conductor/agents/swarm/trac
 import { ticketText, type SwarmAnswer, type SwarmCall } from '../../../conductor/api/swarm-wire.ts'
 import { DiskFile } from '../../../host-agent/deploy/disk.ts'
 import type { MakeDoor } from '../../../host-agent/deploy/swarm/door.ts'
+import { PieceServers } from '../../../host-agent/deploy/piece-servers.ts'
 import { SwarmFetch } from '../../../host-agent/deploy/swarm/fetch.ts'
 import type { Shelf } from '../../../host-agent/deploy/swarm/shelf.ts'
 import { writeImage } from '../../../host-agent/deploy/write-image.ts'
@@ -110,17 +111,25 @@ export class SwarmRig {
   /** Writes the image as node `number` and answers what it fetched from whom, with its disk. */
   async write(
     number: number,
-    more: { memoryBytes?: number; isPoisoned?: boolean; ip?: string; still?: Promise<void>; door?: MakeDoor } = {},
+    more: {
+      memoryBytes?: number
+      isPoisoned?: boolean
+      ip?: string
+      still?: Promise<void>
+      door?: MakeDoor
+      near?: readonly string[]
+    } = {},
   ) {
     const path = join(this.dir, `disk-${number}`)
     await writeFile(path, Buffer.alloc(this.raw.length, 0xee))
     const disk = await DiskFile.open(path)
     // The caches of the machine are none of this test's business.
     disk.flush = async () => undefined
+    const source = new PieceServers(this.dataUrl, more.near)
     const swarm = new SwarmFetch({
       orderId: 'o',
       index: this.index,
-      dataUrl: this.dataUrl,
+      source,
       disk,
       ip: more.ip ?? ipOf(number),
       cardBytesPerSecond: undefined,
@@ -137,7 +146,7 @@ export class SwarmRig {
         disk,
         swarm,
         index: this.index,
-        dataUrl: this.dataUrl,
+        source,
         clock: systemClock,
         onProgress: () => undefined,
       })
