@@ -1,6 +1,7 @@
 /** Looks at the first bytes of a file and says whether it is a disk image that may be used. Nothing is trusted: a raw
  *  image that is in truth a qcow2 with a backing file would read any file of the conductor (CVE-2024-44082). */
 import { Fault } from '../kit/fault.ts'
+import { fileSystemOf, hasPartitions, VOLUME_HEAD_BYTES } from './file-system.ts'
 
 export type DiskFormat = 'raw' | 'qcow2'
 /** What an image may be wrapped in, once. */
@@ -31,7 +32,7 @@ const MAGICS: readonly { at: number; bytes: string; name: string }[] = [
 /** The identifier of the first volume descriptor (ECMA-119 8.1). */
 const ISO_AT = 32_769
 const ISO_SIGNATURE = Buffer.from('CD001')
-export const HEAD_BYTES = 36 * 1024
+export const HEAD_BYTES = VOLUME_HEAD_BYTES
 export const VHD_BYTES = 512
 
 const QCOW2_MAGIC = 0x514649fb
@@ -43,7 +44,7 @@ const EXTERNAL_DATA = 1n << 2n
 /** dirty, corrupt, compression type, extended L2: harmless kinds that qemu-img reads. */
 const KNOWN_INCOMPATIBLE = 0b11111n
 
-/** The format of a disk image whose first 36 KiB are `head`. Throws `image.format`. */
+/** The format of a disk image that begins with the HEAD_BYTES of `head`. Throws `image.format`. */
 export function detectFormat(head: Buffer, declared?: DiskFormat): DiskFormat {
   const found: DiskFormat = head.length >= 4 && head.readUInt32BE(0) === QCOW2_MAGIC ? 'qcow2' : 'raw'
   if (declared && declared !== found)
@@ -65,6 +66,12 @@ function checkRaw(head: Buffer): void {
     throw new Fault(
       'image.format',
       'the image is an ISO of a CD and no disk: boot it with deploy_interface ramdisk and instance_info/boot_iso',
+    )
+  const fileSystem = fileSystemOf(head)
+  if (fileSystem && !hasPartitions(head))
+    throw new Fault(
+      'image.format',
+      `the image is one ${fileSystem.kind} file system, a partition image, and no whole disk with a partition table`,
     )
   if (!bootable)
     throw new Fault('image.format', 'the image has no partition table: whole-disk images begin with an MBR or a GPT')

@@ -9,6 +9,7 @@ import { isS3, parseS3 } from '../../../images/s3.ts'
 import { seriesReference } from '../../../images/series.ts'
 import { isImageName } from '../../../images/store.ts'
 import type { NodeRecord } from '../record.ts'
+import { imageType, partitionSource, refusePartition } from './partition-source.ts'
 import { rebootWish } from './reboot.ts'
 import { tpmMode } from './tpm.ts'
 import { deployKindOf, type PlannedStep } from './steps.ts'
@@ -67,7 +68,12 @@ export function checkSources(
   rebootWish({ instanceInfo, driverInfo })
   tpmMode({ driverInfo })
   if (how === 'ramdisk') ramdiskSource(instanceInfo, rules)
-  else if (how === 'direct' || steps.some(({ step }) => step === 'write_image')) imageSource(instanceInfo, rules)
+  else if (how === 'direct' || steps.some(({ step }) => step === 'write_image')) {
+    if (imageType(instanceInfo) === 'partition') {
+      partitionSource(instanceInfo, rules)
+      refusePartition()
+    } else imageSource(instanceInfo, rules)
+  }
 }
 
 export function imageSource(
@@ -146,11 +152,11 @@ export function ramdiskSource(info: InstanceInfo, rules: SourceRules): RamdiskSo
     kind: 'kernel',
     kernel: fileSource('kernel', info, rules),
     ramdisk: fileSource('ramdisk', info, rules),
-    args: kernelArguments(info.ramdisk_kernel_arguments),
+    args: kernelArguments(info, 'ramdisk_kernel_arguments'),
   }
 }
 
-function fileSource(key: 'kernel' | 'ramdisk' | 'boot_iso', info: InstanceInfo, rules: SourceRules): SourceFile {
+export function fileSource(key: 'kernel' | 'ramdisk' | 'boot_iso', info: InstanceInfo, rules: SourceRules): SourceFile {
   const source = info[key]
   if (typeof source !== 'string' || source === '') throw new Fault('input.missing', `instance_info/${key} is missing`)
   const checksum = info[`${key}_checksum`]
@@ -192,10 +198,15 @@ function knownToGlance(source: string, key: string, { glance }: Pick<SourceRules
   return `glance://${id}`
 }
 
-/** Each word reaches the kernel unchanged or is refused: these words stand in a command of an iPXE script. */
-function kernelArguments(text: unknown): readonly string[] {
+/** Each word reaches the kernel unchanged or is refused: these words stand in a command of an iPXE script, or in a menu
+ *  of GRUB. */
+export function kernelArguments(
+  info: InstanceInfo,
+  key: 'ramdisk_kernel_arguments' | 'kernel_append_params',
+): readonly string[] {
+  const text = info[key]
   if (text === undefined || text === null) return []
-  const refuse = (why: string) => new Fault('input.invalid', `instance_info/ramdisk_kernel_arguments${why}`)
+  const refuse = (why: string) => new Fault('input.invalid', `instance_info/${key}${why}`)
   if (typeof text !== 'string') throw refuse(' is not a text')
   if (text.length > MAX_ARGUMENTS_LENGTH) throw refuse(` is longer than ${MAX_ARGUMENTS_LENGTH} characters`)
   const words = text.split(/[ \t]+/).filter(Boolean)
