@@ -1,4 +1,4 @@
-/** What a request for a partition image must hold, and what is refused with it: by the rules alone, and over the API. */
+/** What a request for a partition image must hold, and what is refused with it: by the rules, and over the API. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-/** The file system of a partition image: its UUID and size as mke2fs and blkid say them, and what is refused by name. */
+/** The file system of a partition image: UUID and size as mke2fs and blkid say them, and what is refused by name. */
 import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
