@@ -1,7 +1,6 @@
 /** What instance_info asks of a partition image: a file system for the root partition, with a kernel and a ramdisk that
  *  start it, on a disk that is partitioned for it. Pure; throws `input.missing` or `input.invalid` with the key. */
 import { Fault } from '../../../kit/fault.ts'
-import type { Checksum } from '../../../images/checksum.ts'
 import { isOci } from '../../../images/oci-reference.ts'
 import {
   fileSource,
