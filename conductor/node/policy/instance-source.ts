@@ -8,11 +8,6 @@ import { isOci, parseOci } from '../../../images/oci-reference.ts'
 import { isS3, parseS3 } from '../../../images/s3.ts'
 import { seriesReference } from '../../../images/series.ts'
 import { isImageName } from '../../../images/store.ts'
-import type { NodeRecord } from '../record.ts'
-import { imageType, partitionSource, refusePartition } from './partition-source.ts'
-import { rebootWish } from './reboot.ts'
-import { tpmMode } from './tpm.ts'
-import { deployKindOf, type PlannedStep } from './steps.ts'
 
 export interface SourceFile {
   /** A URL, the UUID of an image in Glance as `glance://UUID`, an OCI artifact, or the name of an image in the
@@ -39,7 +34,7 @@ export interface SourceRules {
   readonly s3?: readonly string[] | undefined
 }
 
-type InstanceInfo = Readonly<Record<string, unknown>>
+export type InstanceInfo = Readonly<Record<string, unknown>>
 
 const SCHEMES: ReadonlySet<string> = new Set(['http', 'https', 'file'])
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
@@ -56,24 +51,6 @@ const isUrl = (source: string) => SCHEMES.has(schemeOf(source) ?? '') && URL.can
 export function glanceId(source: string): string | undefined {
   const id = source.replace(/^glance:\/\//i, '')
   return UUID.test(id) ? id.toLowerCase() : undefined
-}
-
-/** Throws what keeps a node from being deployed with these steps. */
-export function checkSources(
-  { instanceInfo, driverInfo, interfaces }: Pick<NodeRecord, 'instanceInfo' | 'driverInfo' | 'interfaces'>,
-  steps: readonly Pick<PlannedStep, 'step'>[],
-  rules: SourceRules,
-): void {
-  const how = deployKindOf(interfaces.deploy ?? null)
-  rebootWish({ instanceInfo, driverInfo })
-  tpmMode({ driverInfo })
-  if (how === 'ramdisk') ramdiskSource(instanceInfo, rules)
-  else if (how === 'direct' || steps.some(({ step }) => step === 'write_image')) {
-    if (imageType(instanceInfo) === 'partition') {
-      partitionSource(instanceInfo, rules)
-      refusePartition()
-    } else imageSource(instanceInfo, rules)
-  }
 }
 
 export function imageSource(

@@ -7,11 +7,11 @@ import {
   glanceId,
   imageSource,
   kernelArguments,
+  type InstanceInfo,
   type SourceFile,
   type SourceRules,
 } from './instance-source.ts'
 
-type InstanceInfo = Readonly<Record<string, unknown>>
 type CheckedFile = Required<SourceFile>
 
 export interface PartitionSource {
