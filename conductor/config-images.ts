@@ -145,6 +145,12 @@ export const Images = z.strictObject({
     .describe(
       'Whether kernel, ramdisk and boot_iso of a node with deploy_interface ramdisk may come without a checksum; such a file is fetched anew for each deploy.',
     ),
+  unsignedBootFiles: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Where there are trustedKeys: whether a node with deploy_interface ramdisk may boot kernel, ramdisk or boot_iso all the same. Nobody can sign those; their checksum comes from whoever orders the deploy.',
+    ),
   oci: Oci.prefault({}).describe('Registries of OCI artifacts, for image sources oci://HOST/REPOSITORY.'),
   s3: S3.optional().describe('S3-compatible storage, for image sources s3://BUCKET/KEY.'),
   glance: GlanceConfig.refine(

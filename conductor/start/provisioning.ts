@@ -50,6 +50,7 @@ type ProvisioningParts = Storage & Doubting & Hardware & { readonly boot: Boot }
 /** What may boot without a checksum, and whether images of Glance can be named. */
 export const sourceRules = ({ config }: Context) => ({
   uncheckedBootFiles: config.images.uncheckedBootFiles,
+  signedOnly: config.images.trustedKeys.length > 0 && !config.images.unsignedBootFiles,
   glance: config.images.glance !== undefined,
   s3: config.images.s3?.buckets,
 })

@@ -45,16 +45,18 @@ async function makeImage(name: string, files: Parameters<typeof makeEfiDisk>[1][
   await importImage(new ImageStore(join(dir, 'images')), { source: disk(), name })
 }
 
+const someKey = () => generateKeyPairSync('ed25519').publicKey.export({ type: 'spki', format: 'pem' }).toString()
+
 /** An available node whose operator says that Secure Boot is on. */
 async function start(
   provision: Readonly<Record<string, unknown>> = {},
   properties: object = SECURE,
-  trustedKeys: readonly string[] = [],
+  images: Readonly<Record<string, unknown>> = {},
 ): Promise<void> {
   conductor = await startConductor(
     Config.parse({
       data: join(dir, 'data'),
-      images: { store: join(dir, 'images'), allowedFilePaths: [dir], trustedKeys },
+      images: { store: join(dir, 'images'), allowedFilePaths: [dir], ...images },
       api: { listen: [{ address: '127.0.0.1', port: 0 }], auth: { strategy: 'noauth' } },
       provision: { automatedClean: false, ...provision },
       powerSync: { everySeconds: 0 },
@@ -98,8 +100,7 @@ test('an image of the store without a signature is refused with the request, by 
 
 test('where only signed images may be deployed, another one is refused with the request and by validate', async () => {
   await makeImage('plain', { [BOOT]: loader(true) })
-  const { publicKey } = generateKeyPairSync('ed25519')
-  await start({}, {}, [publicKey.export({ type: 'spki', format: 'pem' }).toString()])
+  await start({}, {}, { trustedKeys: [someKey()] })
   for (const info of [
     { image_source: 'plain' },
     { image_source: 'http://192.0.2.1/x.raw', image_checksum: 'a'.repeat(64) },
@@ -111,6 +112,27 @@ test('where only signed images may be deployed, another one is refused with the 
   }
   expect([await node(), bmc]).toMatchObject([{ provision_state: 'available', last_error: null }, []])
 })
+
+test.each([false, true])(
+  'where only signed images may be deployed, files of the deploy interface ramdisk may be booted if that is said: %s',
+  async (unsignedBootFiles) => {
+    await makeImage('plain', { [BOOT]: loader(true) })
+    await start({}, {}, { trustedKeys: [someKey()], unsignedBootFiles })
+    await api('PATCH', '/v1/nodes/n1', [{ op: 'add', path: '/deploy_interface', value: 'ramdisk' }])
+    const file = (key: string) => ({ [key]: `http://192.0.2.1/${key}`, [`${key}_checksum`]: 'a'.repeat(64) })
+    // An image that is named there from before is of no account.
+    await wants({ image_source: 'plain', ...file('kernel'), ...file('ramdisk') })
+    const { status, body } = await deploy()
+    if (unsignedBootFiles) {
+      expect(status).toBe(202)
+      expect((await validated()).reason ?? '').not.toContain('trustedKeys')
+      return
+    }
+    expect(await validated()).toMatchObject({ result: false, reason: expect.stringContaining('unsignedBootFiles') })
+    expect([status, JSON.stringify(body)]).toEqual([400, expect.stringContaining('images.unsignedBootFiles')])
+    expect([await node(), bmc]).toMatchObject([{ provision_state: 'available', last_error: null }, []])
+  },
+)
 
 test('an unknown way to start the image (reboot) is refused with the request, by its field', async () => {
   await makeImage('signed', { [BOOT]: loader(true) })

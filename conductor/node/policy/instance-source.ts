@@ -28,6 +28,8 @@ export type RamdiskSource =
 export interface SourceRules {
   /** `images.uncheckedBootFiles`. */
   readonly uncheckedBootFiles: boolean
+  /** There are `images.trustedKeys`, and no `images.unsignedBootFiles`. */
+  readonly signedOnly?: boolean
   /** `images.glance` is configured. */
   readonly glance: boolean
   /** `images.s3.buckets`, where it is configured. */
@@ -112,9 +114,14 @@ export function ownPullSecret(driverInfo: InstanceInfo, host: string): string | 
 }
 
 /** What a node with deploy_interface ramdisk boots: `kernel` and `ramdisk` with `ramdisk_kernel_arguments`, or
- *  `boot_iso`. */
+ *  `boot_iso`. Throws `image.untrusted` too. */
 export function ramdiskSource(info: InstanceInfo, rules: SourceRules): RamdiskSource {
   const { boot_iso: iso, kernel, ramdisk } = info
+  if (rules.signedOnly)
+    throw new Fault(
+      'image.untrusted',
+      'instance_info: the deploy interface ramdisk boots files that nobody can sign; images.trustedKeys allows signed images alone, unless images.unsignedBootFiles is set',
+    )
   if (iso !== undefined) {
     if (kernel !== undefined || ramdisk !== undefined)
       throw new Fault('input.invalid', 'instance_info/boot_iso: give either boot_iso, or kernel and ramdisk')

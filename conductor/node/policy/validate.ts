@@ -11,6 +11,7 @@ import type { LoaderRule } from '../run/loader-rule.ts'
 import { inspectsByBmc, interfaceOf, type InterfaceName } from './interfaces.ts'
 import type { NodeRecord } from '../record.ts'
 import { checkTargetRaid } from './software-raid.ts'
+import { deployKindOf } from './steps.ts'
 
 /** By interface; null: it cannot do anything. */
 export type Verdicts = Record<string, { result: boolean | null; reason?: string }>
@@ -31,7 +32,8 @@ export async function validateNode(
 ): Promise<Verdicts> {
   const { store, bmcs, hashPassword, sources, loaderRule } = parts
   const loader = usesAgent(node) ? await loaderRule.look(node) : undefined
-  const untrusted = usesAgent(node) ? await loaderRule.checkTrust(node).catch((error: Error) => error) : undefined
+  const ofImage = usesAgent(node) && deployKindOf(node.interfaces.deploy ?? null) === 'direct'
+  const untrusted = ofImage ? await loaderRule.checkTrust(node).catch((error: Error) => error) : undefined
   const ports = await store.ports({ nodeUuid: node.uuid }, ALL)
   const verdict = (check: () => void) => {
     try {
