@@ -7,11 +7,20 @@ export async function imageLine(api: Api, ident: string): Promise<string | undef
   const path = `/rackward/v1/nodes/${encodeURIComponent(ident)}/image`
   const { image } = ((await api.ask('GET', path).catch(() => undefined)) ?? {}) as Partial<ImageOfNode>
   if (!image) return undefined
-  const { series, version, channel, source } = image
+  const { series, version, channel, source, deploy } = image
   const what = series === null || version === null ? source : `${series}:${version}`
+  if (deploy === 'failed' || deploy === 'under way') return `${what} (${image.image.slice(0, 16)}), ${DEPLOYS[deploy]}`
   const standing = image.behind ? `, ${standingText(image)} of` : ', as'
   return `${what} (${image.image.slice(0, 16)})${channel === null || image.behind === null ? '' : `${standing} channel ${channel}`}`
 }
 
-export const standingText = ({ behind, wanted }: Pick<NodeImage, 'behind' | 'wanted'>): string =>
-  behind === null ? '' : behind ? `behind ${wanted}` : 'current'
+const DEPLOYS = {
+  'under way': 'being deployed',
+  failed: 'whose deploy failed: the disk may hold another one, or part of it',
+} as const
+
+export function standingText({ behind, wanted, deploy }: Pick<NodeImage, 'behind' | 'wanted' | 'deploy'>): string {
+  if (deploy === 'failed') return 'its deploy failed'
+  if (deploy === 'under way') return 'being deployed'
+  return behind === null ? '' : behind ? `behind ${wanted}` : 'current'
+}

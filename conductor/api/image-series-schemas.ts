@@ -50,7 +50,11 @@ const Given = z.object({
   version: z.string().nullable(),
   channel: z.string().nullable(),
   wanted: z.string().nullable().describe('version that the channel is at now'),
-  behind: z.boolean().nullable().describe('null: it follows no channel'),
+  behind: z.boolean().nullable().describe('null: it follows no channel, or its deploy is not done'),
+  deploy: z
+    .enum(['done', 'under way', 'failed'])
+    .default('done')
+    .describe('of this image; until it is done, the disk holds the image before, or part of this one'),
 })
 export type GivenView = z.infer<typeof Given>
 export const ImageOfNode = z.object({

@@ -18,6 +18,7 @@ import { checkImageName, type ImageStore } from '../../images/store.ts'
 import { changeSeries, everySeries, findSeries, givenTo, standingOf, type KeptSeries } from '../image-store/series.ts'
 import type { ImageTrust } from '../image-store/trust.ts'
 import type { NodeRecord } from '../node/record.ts'
+import { STATES } from '../node/workflow/states.ts'
 import type { Store } from '../store/port.ts'
 import { mustBeWhole, standing } from './access.ts'
 import { checkInput } from './node-input.ts'
@@ -201,13 +202,15 @@ const seriesByName = async (store: Store) => new Map((await everySeries(store)).
 /** Undefined: it has no instance, or was deployed by an older conductor. */
 async function imageOf(
   store: Store,
-  { uuid, instanceInfo }: NodeRecord,
+  { uuid, instanceInfo, provisionState }: NodeRecord,
   series: ReadonlyMap<string, KeptSeries>,
 ): Promise<GivenView | undefined> {
-  const given = instanceInfo.image_source === undefined ? undefined : await givenTo(store, uuid)
+  const deploy = instanceInfo.image_source === undefined ? undefined : STATES[provisionState].image
+  const given = deploy && (await givenTo(store, uuid))
   if (!given) return undefined
   const { name, ...rest } = standingOf(given, series)
-  return { source: given.source, image: given.image, series: name, ...rest }
+  const known = { source: given.source, image: given.image, series: name, ...rest, deploy }
+  return deploy === 'done' ? known : { ...known, behind: null }
 }
 
 const viewOf = ({ name, versions, channels }: KeptSeries): SeriesView => ({

@@ -24,6 +24,12 @@ test('which version a node has, and what its channel is at', async () => {
   )
 })
 
+test('an image that is not on the disk is not told as if it were', async () => {
+  const early = { ...given, behind: null }
+  expect(await lineOf({ image: { ...early, deploy: 'under way' } })).toBe('web:1 (aaaaaaaaaaaaaaaa), being deployed')
+  expect(await lineOf({ image: { ...early, deploy: 'failed' } })).toMatch(/^web:1 .*, whose deploy failed/)
+})
+
 test('nothing where nothing is known, also by an older conductor', async () => {
   for (const answer of [{ image: null }, {}, undefined]) expect(await lineOf(answer)).toBeUndefined()
   const older = { ask: async () => Promise.reject(new Error('404')) } as never

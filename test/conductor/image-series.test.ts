@@ -6,6 +6,7 @@ import { imageRoutes } from '../../conductor/api/images.ts'
 import type { ApiRequest } from '../../conductor/api/route.ts'
 import { imageReferences } from '../../conductor/image-store/references.ts'
 import { imageOfSeries, keepGiven } from '../../conductor/image-store/series.ts'
+import type { State } from '../../conductor/node/workflow/states.ts'
 import type { Store } from '../../conductor/store/port.ts'
 import { systemClock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
@@ -15,6 +16,8 @@ import { addNode, openStore } from './rollouts/world.ts'
 const [OLD, NEW] = ['a'.repeat(64), 'b'.repeat(64)]
 const BOSS = { user: 'boss', role: 'admin', project: null } as const
 const TENANT = { user: 'tess', role: 'admin', project: 'blue' } as const
+
+const ACTIVE = { provisionState: 'active' } as const
 
 function apiOf(store: Store) {
   const images = {
@@ -71,10 +74,10 @@ test('a node is behind once its channel has moved on, and not before', async () 
   const { store, ask } = await world()
   const given = { image_source: 'web@stable' }
   const [follows, pinned] = [
-    await addNode(store, 'follows', { instanceInfo: given }),
-    await addNode(store, 'pinned', { instanceInfo: given, owner: 'blue' }),
+    await addNode(store, 'follows', { ...ACTIVE, instanceInfo: given }),
+    await addNode(store, 'pinned', { ...ACTIVE, instanceInfo: given, owner: 'blue' }),
   ]
-  await addNode(store, 'blank', { instanceInfo: given })
+  await addNode(store, 'blank', { ...ACTIVE, instanceInfo: given })
   await keepGiven(store, follows.uuid, { source: 'web@stable', image: NEW, nowMs: 1 })
   await keepGiven(store, follows.uuid, { source: 'web@stable', image: OLD, nowMs: 2 })
   await keepGiven(store, pinned.uuid, { source: 'web:1', image: OLD, nowMs: 1 })
@@ -92,7 +95,7 @@ test('a node is behind once its channel has moved on, and not before', async () 
 
 test('one node tells the same of itself, to those who see it', async () => {
   const { store, ask } = await world()
-  const node = await addNode(store, 'one', { instanceInfo: { image_source: 'web@stable' }, owner: 'blue' })
+  const node = await addNode(store, 'one', { ...ACTIVE, instanceInfo: { image_source: 'web@stable' }, owner: 'blue' })
   const image = async (more: object = {}) =>
     (await ask('get', '/:ident/image', { params: { ident: node.uuid }, ...more })).image
   expect(await image()).toBeNull()
@@ -105,17 +108,32 @@ test('one node tells the same of itself, to those who see it', async () => {
     channel: 'stable',
     wanted: '1',
     behind: true,
+    deploy: 'done',
   }
   expect(await image()).toEqual(told)
   expect(await image({ actor: TENANT })).toEqual(told)
   await expect(image({ actor: { ...TENANT, project: 'green' } })).rejects.toThrow('no node')
 })
 
+test('an image whose deploy is not done is told as that, and what was deployed before the node was freed is not', async () => {
+  const { store, ask } = await world()
+  const imageIn = async (provisionState: State) => {
+    const node = await addNode(store, provisionState, { provisionState, instanceInfo: { image_source: 'web@stable' } })
+    await keepGiven(store, node.uuid, { source: 'web@stable', image: NEW, nowMs: 1 })
+    const { image } = await ask('get', '/:ident/image', { params: { ident: node.uuid } })
+    return image ? [image['deploy'], image['behind']] : null
+  }
+  expect(await imageIn('wait call-back')).toEqual(['under way', null])
+  expect(await imageIn('deploy failed')).toEqual(['failed', null])
+  expect(await imageIn('servicing')).toEqual(['done', true])
+  expect(await imageIn('available')).toBeNull()
+})
+
 test('the status comes in pages, and a page may have less nodes than were looked at', async () => {
   const { store, ask } = await world()
   const names = ['a', 'b', 'c', 'd', 'e']
   for (const name of names) {
-    const { uuid } = await addNode(store, name, { instanceInfo: { image_source: 'web@stable' } })
+    const { uuid } = await addNode(store, name, { ...ACTIVE, instanceInfo: { image_source: 'web@stable' } })
     if (name !== 'c') await keepGiven(store, uuid, { source: 'web@stable', image: name === 'a' ? NEW : OLD, nowMs: 1 })
   }
   const everyPage = async (q: object) => {

@@ -92,8 +92,10 @@ function lockText({ holder, reason, pending_effects: pending, tries }: NonNullab
   return `${holder}: ${reason}${waits}${tries > 0 ? `; ${tries} tries failed` : ''}`
 }
 
-function imageText({ source, image, series, version, channel, behind, wanted }: GivenImage): string {
+function imageText({ source, image, series, version, channel, behind, wanted, deploy }: GivenImage): string {
   const what = series === null || version === null ? `${source} (${image.slice(0, 12)})` : `${series}:${version}`
+  if (deploy === 'under way') return `${what}, being deployed`
+  if (deploy === 'failed') return `${what}, whose deploy failed: the disk may hold another one, or part of it`
   if (behind === null) return what
   return behind ? `${what}, behind: channel ${channel} is at ${wanted}` : `${what}, as channel ${channel}`
 }

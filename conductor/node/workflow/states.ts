@@ -139,6 +139,9 @@ export interface StateRules {
   readonly powerFixed?: true
   /** The credentials of the BMC were never checked: its power is not polled. */
   readonly unverified?: true
+  /** How the deploy went that wrote its image; absent: the node has no instance. Until it is done, the disk holds the
+   *  image before, or part of this one. */
+  readonly image?: 'under way' | 'failed' | 'done'
   /** The failure takes the node out of service until somebody has looked at it (Ironic's fault). */
   readonly fault?: NodeFault
 }
@@ -155,26 +158,26 @@ const RULES: Readonly<Record<State, StateRules>> = {
   'clean hold': { agent: 'held', booting: 'ramdisk', editable: 'flags', lookup: true },
   'clean failed': { agent: 'parked', booting: 'nothing', editable: 'fields', fault: 'clean failed' },
   available: { agent: 'parked', booting: 'nothing', editable: 'all', deletable: true },
-  deploying: { agent: 'boots', booting: 'ramdisk', editable: 'flags', lookup: true },
-  'wait call-back': { agent: 'works', booting: 'ramdisk', editable: 'flags', lookup: true },
-  'deploy hold': { agent: 'held', booting: 'ramdisk', editable: 'flags', lookup: true },
-  'deploy failed': { agent: 'parked', booting: 'nothing', editable: 'fields' },
-  active: { agent: 'none', booting: 'disk', editable: 'fields', occupied: true },
-  deleting: { agent: 'boots', booting: 'nothing', editable: 'flags' },
-  error: { agent: 'none', booting: 'nothing', editable: 'fields' },
+  deploying: { agent: 'boots', booting: 'ramdisk', editable: 'flags', lookup: true, image: 'under way' },
+  'wait call-back': { agent: 'works', booting: 'ramdisk', editable: 'flags', lookup: true, image: 'under way' },
+  'deploy hold': { agent: 'held', booting: 'ramdisk', editable: 'flags', lookup: true, image: 'under way' },
+  'deploy failed': { agent: 'parked', booting: 'nothing', editable: 'fields', image: 'failed' },
+  active: { agent: 'none', booting: 'disk', editable: 'fields', occupied: true, image: 'done' },
+  deleting: { agent: 'boots', booting: 'nothing', editable: 'flags', image: 'done' },
+  error: { agent: 'none', booting: 'nothing', editable: 'fields', image: 'done' },
   adopting: { agent: 'none', booting: 'nothing', editable: 'flags' },
   'adopt failed': { agent: 'none', booting: 'nothing', editable: 'fields', deletable: true },
-  rescuing: { agent: 'boots', booting: 'ramdisk', editable: 'flags', lookup: true },
-  'rescue wait': { agent: 'works', booting: 'ramdisk', editable: 'flags', lookup: true },
+  rescuing: { agent: 'boots', booting: 'ramdisk', editable: 'flags', lookup: true, image: 'done' },
+  'rescue wait': { agent: 'works', booting: 'ramdisk', editable: 'flags', lookup: true, image: 'done' },
   // A node in rescue that restarts comes back to its rescue system.
-  rescue: { agent: 'none', booting: 'ramdisk', editable: 'fields', occupied: true },
-  'rescue failed': { agent: 'idle', booting: 'nothing', editable: 'fields' },
-  unrescuing: { agent: 'none', booting: 'disk', editable: 'flags' },
-  'unrescue failed': { agent: 'none', booting: 'nothing', editable: 'fields' },
-  servicing: { agent: 'boots', booting: 'ramdisk', editable: 'flags', lookup: true },
-  'service wait': { agent: 'works', booting: 'ramdisk', editable: 'flags', lookup: true },
-  'service hold': { agent: 'held', booting: 'ramdisk', editable: 'fields', lookup: true },
-  'service failed': { agent: 'idle', booting: 'nothing', editable: 'fields', fault: 'service failure' },
+  rescue: { agent: 'none', booting: 'ramdisk', editable: 'fields', occupied: true, image: 'done' },
+  'rescue failed': { agent: 'idle', booting: 'nothing', editable: 'fields', image: 'done' },
+  unrescuing: { agent: 'none', booting: 'disk', editable: 'flags', image: 'done' },
+  'unrescue failed': { agent: 'none', booting: 'nothing', editable: 'fields', image: 'done' },
+  servicing: { agent: 'boots', booting: 'ramdisk', editable: 'flags', lookup: true, image: 'done' },
+  'service wait': { agent: 'works', booting: 'ramdisk', editable: 'flags', lookup: true, image: 'done' },
+  'service hold': { agent: 'held', booting: 'ramdisk', editable: 'fields', lookup: true, image: 'done' },
+  'service failed': { agent: 'idle', booting: 'nothing', editable: 'fields', fault: 'service failure', image: 'done' },
 }
 
 export interface StateRow extends StateRules {
