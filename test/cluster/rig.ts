@@ -65,9 +65,17 @@ export class Cluster {
   }
 }
 
-export const nodesOf = async (by: Victim): Promise<NodeNow[]> =>
-  (await by.call('GET', '/v1/nodes?fields=uuid,name,provision_state,power_state,reservation,conductor')).body
-    .nodes as NodeNow[]
+const NODES = '/v1/nodes?fields=uuid,name,provision_state,power_state,reservation,conductor'
+
+/** Without a primary, a conductor answers 503 for a while. */
+export const nodesOf = (by: Victim): Promise<NodeNow[]> =>
+  until(
+    async () => {
+      const { status, body } = await by.call('GET', NODES)
+      return status === 200 && (body.nodes as NodeNow[])
+    },
+    { what: 'the nodes', timeoutMs: 60_000, everyMs: 200 },
+  )
 
 /** Until all nodes are as wanted. */
 export const allNodes = (
