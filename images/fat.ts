@@ -22,13 +22,13 @@ const [LONG_NAME, IS_LABEL, IS_DIRECTORY] = [0x0f, 0x08, 0x10]
 /** Directories of an ESP have a few dozen entries. */
 const MAX_DIRECTORY_BYTES = 256 * 1024
 
-/** The first `lengthBytes` of the file at a path of 8.3 names, with its size; undefined: there is no such file, or no
- *  FAT. */
+/** The first `lengthBytes` of the file at a path of 8.3 names, with its size, and where its first
+ *  cluster lies; undefined: there is no such file, or no FAT. */
 export async function readFatFile(
   read: ReadAt,
   at: number,
   { path, lengthBytes }: { readonly path: readonly string[]; readonly lengthBytes: number },
-): Promise<{ readonly bytes: Buffer; readonly sizeBytes: number } | undefined> {
+): Promise<{ readonly bytes: Buffer; readonly sizeBytes: number; readonly at: number } | undefined> {
   const volume = await volumeAt(read, at)
   if (!volume) return undefined
   let directory = await rootOf(volume)
@@ -38,7 +38,7 @@ export async function readFatFile(
     if (!entry || entry.isDirectory === isLast) return undefined
     if (isLast) {
       const bytes = await chain(volume, entry.cluster, Math.min(entry.sizeBytes, lengthBytes))
-      return { bytes, sizeBytes: entry.sizeBytes }
+      return { bytes, sizeBytes: entry.sizeBytes, at: placeOf(volume, entry.cluster) }
     }
     directory = await chain(volume, entry.cluster, MAX_DIRECTORY_BYTES)
   }
@@ -89,11 +89,13 @@ async function chain(volume: Volume, first: number, lengthBytes: number): Promis
   let left = lengthBytes
   for (let cluster = first; left > 0 && isCluster(volume, cluster); cluster = await next(volume, cluster)) {
     const take = Math.min(left, volume.clusterBytes)
-    parts.push(await volume.read(volume.dataAt + (cluster - 2) * volume.clusterBytes, take))
+    parts.push(await volume.read(placeOf(volume, cluster), take))
     left -= take
   }
   return Buffer.concat(parts)
 }
+
+const placeOf = ({ dataAt, clusterBytes }: Volume, cluster: number): number => dataAt + (cluster - 2) * clusterBytes
 
 const isCluster = ({ clusters }: Volume, cluster: number): boolean => cluster >= 2 && cluster < clusters + 2
 

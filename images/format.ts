@@ -44,22 +44,29 @@ const EXTERNAL_DATA = 1n << 2n
 /** dirty, corrupt, compression type, extended L2: harmless kinds that qemu-img reads. */
 const KNOWN_INCOMPATIBLE = 0b11111n
 
-/** The format of a disk image that begins with the HEAD_BYTES of `head`. Throws `image.format`. */
-export function detectFormat(head: Buffer, declared?: DiskFormat): DiskFormat {
+/** The format of a disk image that begins with the HEAD_BYTES of `head`. Throws `image.format`.
+ *  `holds`: a whole disk, or one file system. */
+export function detectFormat(head: Buffer, declared?: DiskFormat, holds: 'disk' | 'volume' = 'disk'): DiskFormat {
   const found: DiskFormat = head.length >= 4 && head.readUInt32BE(0) === QCOW2_MAGIC ? 'qcow2' : 'raw'
   if (declared && declared !== found)
     throw new Fault('image.format', `the image is declared as ${declared}, but it is ${found}`)
   if (found === 'qcow2') checkQcow2(head)
-  else checkRaw(head)
+  else {
+    checkMagics(head)
+    if (holds === 'disk') checkTable(head)
+  }
   return found
 }
 
-function checkRaw(head: Buffer): void {
+function checkMagics(head: Buffer): void {
   for (const { at, bytes, name } of MAGICS) {
     const magic = Buffer.from(bytes, 'hex')
     if (head.subarray(at, at + magic.length).equals(magic))
       throw new Fault('image.format', `the image is a ${name} file, not a raw disk`)
   }
+}
+
+function checkTable(head: Buffer): void {
   const signed = ISO_SIGNATURE.equals(head.subarray(ISO_AT, ISO_AT + ISO_SIGNATURE.length))
   const bootable = head.length >= 512 && head.readUInt16LE(510) === 0xaa55
   if (!bootable && signed)
@@ -71,7 +78,7 @@ function checkRaw(head: Buffer): void {
   if (fileSystem && !hasPartitions(head))
     throw new Fault(
       'image.format',
-      `the image is one ${fileSystem.kind} file system, a partition image, and no whole disk with a partition table`,
+      `the image is one ${fileSystem.kind} file system, a partition image, and no whole disk: deploy it with instance_info/kernel and ramdisk`,
     )
   if (!bootable)
     throw new Fault('image.format', 'the image has no partition table: whole-disk images begin with an MBR or a GPT')

@@ -102,7 +102,7 @@ export async function importImage(
 }
 
 /** Something else than an import may fill a disk while an import goes on. */
-function fullDisk(error: unknown, directory: string): unknown {
+export function fullDisk(error: unknown, directory: string): unknown {
   for (let cause = error; cause instanceof Error; cause = cause.cause)
     if (FULL.test((cause as NodeJS.ErrnoException).code ?? '') || FULL_TEXT.test(cause.message))
       return new Fault('image.space', `the disk of ${dirname(directory)} became full during the import`, {

@@ -55,7 +55,7 @@ export async function loaderAt(read: ReadAt, esp: number, loader?: string): Prom
   for (const path of loader === undefined ? LOADERS : [loader]) {
     const names = path.split('\\').filter((part) => part !== '')
     const file = await readFatFile(read, esp, { path: names, lengthBytes: PE_HEAD_BYTES })
-    if (file) found.push(loaderOf(file))
+    if (file) found.push(efiProgram(file))
   }
   const [first = {}] = found
   const { architecture, ...others } = first
@@ -89,7 +89,8 @@ async function espOfGpt(read: ReadAt): Promise<number | undefined> {
   return undefined
 }
 
-function loaderOf({ bytes, sizeBytes }: { readonly bytes: Buffer; readonly sizeBytes: number }): DiskLoader {
+/** Of the beginning of a program of UEFI, which a kernel is as well. */
+export function efiProgram({ bytes, sizeBytes }: { readonly bytes: Buffer; readonly sizeBytes: number }): DiskLoader {
   if (bytes.length < 64 || bytes.toString('latin1', 0, 2) !== 'MZ') return {}
   const pe = bytes.readUInt32LE(60)
   // A program of UEFI has the 24 bytes of this header, and the next one begins with its kind.

@@ -4,6 +4,7 @@ import { constants, createWriteStream } from 'node:fs'
 import { chmod, chown, copyFile, open, rm, stat, truncate, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Fault } from '../kit/fault.ts'
+import { rootFileSystem, VOLUME_HEAD_BYTES, type FileSystem } from './file-system.ts'
 import type { Work } from './work.ts'
 import { changesUser, NOBODY, readConfined, runConfined } from './confined.ts'
 import {
@@ -33,10 +34,24 @@ const UNWRAP: Readonly<Record<Wrapping, readonly string[]>> = {
 export const storedBytes = async (path: string): Promise<number> => (await stat(path)).blocks * STAT_BLOCK_BYTES
 
 /** Throws `image.format` for what is no disk image, `image.space` where it does not fit. */
-export async function rawDiskOf(file: string, declared: DiskFormat | undefined, work: Work): Promise<string> {
+export const rawDiskOf = (file: string, declared: DiskFormat | undefined, work: Work): Promise<string> =>
+  rawOf(file, { declared, holds: 'disk' }, work)
+
+/** The same for one file system. */
+export async function rootVolumeOf(file: string, work: Work): Promise<{ volume: string; fileSystem: FileSystem }> {
+  const volume = await rawOf(file, { holds: 'volume' }, work)
+  const head = await readPart(volume, 0, VOLUME_HEAD_BYTES)
+  return { volume, fileSystem: rootFileSystem(head, (await stat(volume)).size) }
+}
+
+async function rawOf(
+  file: string,
+  { declared, holds }: { declared?: DiskFormat | undefined; holds: 'disk' | 'volume' },
+  work: Work,
+): Promise<string> {
   const disk = await unwrapped(file, work)
   const head = await readPart(disk, 0, HEAD_BYTES)
-  const format = detectFormat(head, declared)
+  const format = detectFormat(head, declared, holds)
   const { size } = await stat(disk)
   work.budget.checkSize(format === 'qcow2' ? virtualSizeOf(head) : size)
   if (format === 'raw') {
@@ -44,7 +59,7 @@ export async function rawDiskOf(file: string, declared: DiskFormat | undefined, 
     return disk
   }
   const raw = await fromQcow2(disk, virtualSizeOf(head), work)
-  detectFormat(await readPart(raw, 0, HEAD_BYTES), 'raw')
+  detectFormat(await readPart(raw, 0, HEAD_BYTES), 'raw', holds)
   return raw
 }
 

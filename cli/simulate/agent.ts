@@ -192,7 +192,13 @@ class Agent {
     await this.spend(machine.times.ms('finish'))
     machine.hasSystem = true
     const timings = { write: (clock.now() - startMs) / 1000 }
-    return { rootDisk, writtenBytes: index.sizeBytes, timings, ...(order.kexec ? { jump: { ready: true } } : {}) }
+    return {
+      rootDisk,
+      writtenBytes: index.sizeBytes,
+      timings,
+      ...(order.partition ? { partitioned: true } : {}),
+      ...(order.kexec ? { jump: { ready: true } } : {}),
+    }
   }
 
   private spend = (ms: number): Promise<void> => this.parts.clock.sleep(Math.max(0, ms), this.signal)

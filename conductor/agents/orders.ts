@@ -5,6 +5,7 @@ import type { ImageTrust } from '../image-store/trust.ts'
 import { KeyUpdates } from '../api/agent-keys.ts'
 import type { Order } from '../api/agent-wire.ts'
 import { currentStep, isLocked, orderId, type NodeRecord } from '../node/record.ts'
+import { imageType, partitionWish } from '../node/policy/partition-source.ts'
 import { isSoftwareRaidStep, keptVolumes, rebuiltVolumes, softwareRaidOrder } from '../node/policy/software-raid.ts'
 import { believes } from '../node/workflow/belief.ts'
 import { wantsConfigDrive } from './config-drive.ts'
@@ -30,6 +31,12 @@ interface Index {
 }
 
 const MAX_INDEXES = 16
+
+const partitionOrder = ({ instanceInfo }: NodeRecord): Pick<Extract<Order, { kind: 'deploy' }>, 'partition'> => {
+  if (imageType(instanceInfo) !== 'partition') return {}
+  const { args, ...sizes } = partitionWish(instanceInfo)
+  return { partition: { ...sizes, args: [...args] } }
+}
 
 export class Orders {
   private readonly parts: OrderParts
@@ -95,6 +102,7 @@ export class Orders {
           configDrive: wantsConfigDrive(node),
           ...(node.workflow.reboot?.how === 'kexec' ? { kexec: true } : {}),
           ...(this.parts.swarm ? { swarm: true } : {}),
+          ...partitionOrder(node),
           ...(step.args.compare === false ? { compare: false } : {}),
           ...known,
         }

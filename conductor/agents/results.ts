@@ -5,6 +5,7 @@ import type { Log } from '../../kit/log.ts'
 import type { Random } from '../../kit/random.ts'
 import type { Report } from '../api/agent-wire.ts'
 import type { Sightings } from '../node/query/sightings.ts'
+import { imageType } from '../node/policy/partition-source.ts'
 import { isSoftwareRaidStep, raidedBy, rebuiltVolumes, softwareRaidOrder } from '../node/policy/software-raid.ts'
 import { currentStep, hostNameOf, orderId, type NodeRecord } from '../node/record.ts'
 import { comparedOf } from '../node/query/usual.ts'
@@ -113,6 +114,11 @@ export async function doneEvent(
       const again = { remove: false, create: rebuiltVolumes(node) }
       patch = { ...patch, ...raidedBy(node, again, { volumes: volumes ?? [], nowMs: clock.now() }) }
     } else if (rootDisk && believes(node, 'image')) {
+      if (imageType(node.instanceInfo) === 'partition' && !done.partitioned)
+        throw new Fault(
+          'agent.broken',
+          'the deploy ramdisk is older than partition images: run "rackward image build ramdisk", and set boot.kernel and boot.initrd',
+        )
       patch = {
         lastErase: null,
         instanceInfo: {
@@ -122,7 +128,8 @@ export async function doneEvent(
       }
     }
   } catch (error) {
-    if (!isFault(error, 'inspect.rule') && !isFault(error, 'raid.failed')) throw error
+    if (!isFault(error, 'inspect.rule') && !isFault(error, 'raid.failed') && !isFault(error, 'agent.broken'))
+      throw error
     return failedEvent(node, { code: error.code, text: error.detail }, parts.log)
   }
   await store.journal.add({

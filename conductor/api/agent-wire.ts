@@ -127,6 +127,14 @@ export const Order = z.discriminatedUnion('kind', [
     configDrive: z.boolean(),
     /** The kernel of the image is loaded for a jump. */
     kexec: z.optional(z.boolean()),
+    /** The image was made of a partition image: how its disk ends, and the kernel arguments of this node. */
+    partition: z.optional(
+      z.object({
+        args: z.array(Text(1_500)).check(z.maxLength(1_500)),
+        rootBytes: z.nullable(Count),
+        swapBytes: Count,
+      }),
+    ),
     /** Nodes that write the same image serve pieces to each other. */
     swarm: z.optional(z.boolean()),
     /** False: pieces that the disk holds already are fetched and written all the same. */
@@ -187,6 +195,8 @@ export const Report = z.object({
       rootDisk: z.optional(Disk),
       writtenBytes: z.optional(Count),
       moved: z.optional(ImageMoved),
+      /** The disk was ended as a partition image asks for; absent: an older ramdisk knows nothing of them. */
+      partitioned: z.optional(z.boolean()),
       erased: z.optional(z.array(ErasedDisk).check(z.maxLength(1024))),
       /** Software RAID volumes that were made. */
       volumes: z.optional(Volumes),

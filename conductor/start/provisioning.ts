@@ -1,5 +1,8 @@
 /** The worker of the nodes, what carries its effects out, and the service that agents talk to. */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { BootFiles } from '../../images/boot-files.ts'
+import { PARTITION_LOADERS } from '../../images/partition-disk.ts'
 import { servedTo } from '../boot/served-boot.ts'
 import { FileDigests } from '../tpm/file-digests.ts'
 import { Listeners } from '../../kit/listeners.ts'
@@ -47,12 +50,17 @@ export interface Provisioning {
 
 type ProvisioningParts = Storage & Doubting & Hardware & { readonly boot: Boot }
 
-/** What may boot without a checksum, and whether images of Glance can be named. */
+/** What may boot without a checksum, whether images of Glance can be named, and what starts partition images. */
 export const sourceRules = ({ config }: Context) => ({
   uncheckedBootFiles: config.images.uncheckedBootFiles,
   signedOnly: config.images.trustedKeys.length > 0 && !config.images.unsignedBootFiles,
   glance: config.images.glance !== undefined,
   s3: config.images.s3?.buckets,
+  // Loaders may be built while the conductor runs.
+  get partitionLoaders() {
+    const { loaders } = config.boot ?? {}
+    return loaders !== undefined && Object.values(PARTITION_LOADERS).every((file) => existsSync(join(loaders, file)))
+  },
 })
 
 /** URLs that inspection rules may call. */

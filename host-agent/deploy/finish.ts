@@ -35,15 +35,9 @@ export async function fitTable({ disk }: FinishParts): Promise<'gpt' | 'dos'> {
 /** Adds the partition for the config drive at the end, writes the drive, reads it back. */
 export async function writeConfigDrive(parts: FinishParts, iso: Buffer, label: 'gpt' | 'dos'): Promise<void> {
   const { disk } = parts
-  // One MiB stays free for the backup GPT.
-  const startMib = Math.floor(disk.sizeBytes / MIB) - 1 - CONFIG_DRIVE_BYTES / MIB
   if (iso.length > CONFIG_DRIVE_BYTES)
     throw new Fault('deploy.write', `the config drive has ${iso.length} bytes, more than ${CONFIG_DRIVE_BYTES}`)
-  const script = `start=${(startMib * MIB) / SECTOR_BYTES}, size=${CONFIG_DRIVE_BYTES / SECTOR_BYTES}, type=${label === 'gpt' ? 'L' : '83'}${label === 'gpt' ? ', name=config-2' : ''}\n`
-  await runOk(['sfdisk', '--quiet', '--no-reread', '--no-tell-kernel', '--append', disk.name], {
-    timeoutMs: TIMEOUT_MS,
-    input: script,
-  })
+  const startMib = await writeConfigDriveTable(disk, label)
   await rereadTable(parts)
   const file = await DiskFile.open(disk.name)
   try {
@@ -56,6 +50,18 @@ export async function writeConfigDrive(parts: FinishParts, iso: Buffer, label: '
   } finally {
     await file.close()
   }
+}
+
+/** The partition alone; answers where it begins. */
+export async function writeConfigDriveTable(disk: Disk, label: 'gpt' | 'dos'): Promise<number> {
+  // One MiB stays free for the backup GPT.
+  const startMib = Math.floor(disk.sizeBytes / MIB) - 1 - CONFIG_DRIVE_BYTES / MIB
+  const script = `start=${(startMib * MIB) / SECTOR_BYTES}, size=${CONFIG_DRIVE_BYTES / SECTOR_BYTES}, type=${label === 'gpt' ? 'L' : '83'}${label === 'gpt' ? ', name=config-2' : ''}\n`
+  await runOk(['sfdisk', '--quiet', '--no-reread', '--no-tell-kernel', '--append', disk.name], {
+    timeoutMs: TIMEOUT_MS,
+    input: script,
+  })
+  return startMib
 }
 
 /** Grows the partition that the image names up to what follows it, and its file system with it. */
@@ -71,6 +77,11 @@ export async function growRoot(parts: FinishParts): Promise<void> {
   const device = (await readPartitions(disk.name)).get(partition)?.device
   if (!device)
     throw new Fault('deploy.write', `${disk.name} has no partition ${partition}, which its image wants grown`)
+  await growExt4(device)
+}
+
+/** Grows a file system to its device, or to its file. */
+export async function growExt4(device: string): Promise<void> {
   // e2fsck answers 1 when it corrected something, which is well.
   const checked = await run(['e2fsck', '-f', '-y', device], { timeoutMs: TIMEOUT_MS })
   if (checked.code === null || checked.code > 1)

@@ -10,6 +10,7 @@ import {
   type Report,
 } from '../../conductor/api/agent-wire.ts'
 import { architectureOf } from '../../kit/architecture.ts'
+import { neededBytes } from '../../conductor/api/partition-wire.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { SwarmAnswer, SwarmCall } from '../../conductor/api/swarm-wire.ts'
 import { Fault } from '../../kit/fault.ts'
@@ -19,6 +20,7 @@ import { eraseExpress, eraseMetadata, eraseWhole } from './clean.ts'
 import { DiskFile } from './disk.ts'
 import { readDrivers } from './disk-drivers.ts'
 import { fitTable, growRoot, setUefiEntry, writeConfigDrive } from './finish.ts'
+import { finishPartitions, planPartitions } from './finish-partition.ts'
 import { chooseRootDisk } from './hints.ts'
 import { readInventory } from './inventory.ts'
 import { enrollKeys } from './keys.ts'
@@ -129,9 +131,13 @@ async function deploy(
   parts.progress({ phase: 'prepare', doneBytes: 0, totalBytes: 0 })
   const index = readIndex(await parts.index(), order.indexSha256)
   checkArchitecture(index, process.arch)
-  const needBytes = index.sizeBytes + (order.configDrive ? CONFIG_DRIVE_BYTES + 2 * MIB : 0)
+  const driveBytes = order.configDrive ? CONFIG_DRIVE_BYTES : 0
+  const wish = order.partition && { ...order.partition, imageBytes: index.sizeBytes, driveBytes }
+  const needBytes = wish ? neededBytes(wish) : index.sizeBytes + (driveBytes > 0 ? driveBytes + 2 * MIB : 0)
   const disk = chooseRootDisk(await disksAndVolumes(volumes), order.rootDevice, needBytes)
   const volume = volumes.find((one) => one.disk.name === disk.name)
+  const bootMode = await readBootMode()
+  const plan = wish && planPartitions(wish, { disk, bootMode, isVolume: volume !== undefined })
   const mdadm = new Mdadm(parts.run)
   // Before the disk is touched: what cannot be had must not cost the data that is there.
   const drive = order.configDrive ? await parts.configDrive() : undefined
@@ -169,8 +175,8 @@ async function deploy(
       const about = { disk, index, clock: parts.clock }
       const label = await fitTable(about)
       if (drive) await writeConfigDrive(about, drive, label)
-      await growRoot(about)
-      const bootMode = await readBootMode()
+      if (wish && plan) await finishPartitions(about, file, { plan, args: wish.args, swapUuid: parts.random.uuid() })
+      else await growRoot(about)
       if (volume) await installLoaders(volume, { mdadm, bootMode, efiLoader: index.efiLoader })
       else if (bootMode === 'uefi') await setUefiEntry(about)
       await file.flush()
@@ -189,6 +195,7 @@ async function deploy(
   return {
     rootDisk: disk,
     writtenBytes: index.sizeBytes,
+    ...(plan ? { partitioned: true } : {}),
     ...(moved ? { moved } : {}),
     timings: stopwatch.laps,
     ...(ready ? { jump: ready } : {}),

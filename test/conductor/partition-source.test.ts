@@ -126,7 +126,7 @@ describe('over the API', () => {
     [{ ...INSTANCE, image_type: 'partition', kernel: undefined }, 'instance_info/kernel is missing'],
     [{ ...INSTANCE, root_gb: 'big' }, 'instance_info/root_gb'],
     [STORED, 'images of the store are whole disks'],
-    [HTTP, 'instance_info/image_type: partition images cannot be deployed yet'],
+    [HTTP, 'instance_info/image_type: boot.loaders has no bootx64.efi and grubx64.efi'],
   ])('%j is refused with 400, and by the validation', async (given, message) => {
     const instance_info = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
     await api.ok('PATCH', `/v1/nodes/${node}`, [{ op: 'add', path: '/instance_info', value: instance_info }])

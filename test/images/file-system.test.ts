@@ -131,6 +131,6 @@ describe('what is no root file system', () => {
 test('an import of a whole disk refuses a file system by its name', async () => {
   const source = await extImage('ext4')
   await expect(importImage(new ImageStore(join(dir, 'store')), { source, name: 'one' })).rejects.toThrow(
-    /one ext4 file system, a partition image, and no whole disk/,
+    /one ext4 file system, a partition image, and no whole disk: deploy it with instance_info\/kernel/,
   )
 })

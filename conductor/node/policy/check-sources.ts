@@ -1,7 +1,7 @@
 /** What keeps the image or the files that instance_info names from being deployed, as far as the record shows. Pure. */
 import type { NodeRecord } from '../record.ts'
 import { imageSource, ramdiskSource, type SourceRules } from './instance-source.ts'
-import { imageType, partitionSource, refusePartition } from './partition-source.ts'
+import { checkPartitionNode, imageType, partitionSource } from './partition-source.ts'
 import { rebootWish } from './reboot.ts'
 import { deployKindOf, type PlannedStep } from './steps.ts'
 import { tpmMode } from './tpm.ts'
@@ -10,10 +10,11 @@ export type { SourceRules }
 
 /** Throws what keeps a node from being deployed with these steps. */
 export function checkSources(
-  { instanceInfo, driverInfo, interfaces }: Pick<NodeRecord, 'instanceInfo' | 'driverInfo' | 'interfaces'>,
+  node: Pick<NodeRecord, 'instanceInfo' | 'driverInfo' | 'interfaces' | 'bootMode' | 'properties'>,
   steps: readonly Pick<PlannedStep, 'step'>[],
   rules: SourceRules,
 ): void {
+  const { instanceInfo, driverInfo, interfaces } = node
   const how = deployKindOf(interfaces.deploy ?? null)
   rebootWish({ instanceInfo, driverInfo })
   tpmMode({ driverInfo })
@@ -21,7 +22,7 @@ export function checkSources(
   else if (how === 'direct' || steps.some(({ step }) => step === 'write_image')) {
     if (imageType(instanceInfo) === 'partition') {
       partitionSource(instanceInfo, rules)
-      refusePartition()
+      checkPartitionNode(node, rules)
     } else imageSource(instanceInfo, rules)
   }
 }

@@ -82,6 +82,12 @@ export const verifiesInstance = (
   isDeclaredSecure(node) ||
   (node.secureBoot === true && !dropsSecureBoot(node))
 
+/** What the operator says of the firmware of the node (properties/capabilities). */
+export function declaredBootMode(properties: NodeRecord['properties']): 'uefi' | 'bios' | undefined {
+  const { boot_mode: mode } = capabilitiesOf(properties.capabilities)
+  return mode === 'uefi' || mode === 'bios' ? mode : undefined
+}
+
 /** An object, JSON of one, or "name:value,name:value": clients send all three. */
 function capabilitiesOf(given: unknown): Readonly<Record<string, string>> {
   if (typeof given === 'string' && !given.trimStart().startsWith('{'))

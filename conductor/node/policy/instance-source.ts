@@ -32,6 +32,8 @@ export interface SourceRules {
   readonly signedOnly?: boolean
   /** `images.glance` is configured. */
   readonly glance: boolean
+  /** `boot.loaders` has what starts a partition image. */
+  readonly partitionLoaders?: boolean
   /** `images.s3.buckets`, where it is configured. */
   readonly s3?: readonly string[] | undefined
 }

@@ -2,6 +2,9 @@
  *  start it, on a disk that is partitioned for it. Pure; throws `input.missing` or `input.invalid` with the key. */
 import { Fault } from '../../../kit/fault.ts'
 import { isOci } from '../../../images/oci-reference.ts'
+import type { NodeRecord } from '../record.ts'
+import { recordedArchitecture } from './architecture.ts'
+import { declaredBootMode, firmwareTargetOf } from './firmware-target.ts'
 import {
   fileSource,
   glanceId,
@@ -14,16 +17,20 @@ import {
 
 type CheckedFile = Required<SourceFile>
 
-export interface PartitionSource {
-  readonly image: CheckedFile
-  readonly kernel: CheckedFile
-  readonly ramdisk: CheckedFile
+/** What the agent is told. */
+export interface PartitionWish {
   /** Of the kernel, behind those that name the root file system. */
   readonly args: readonly string[]
   /** Null: the root partition takes the rest of the disk. */
   readonly rootBytes: number | null
   /** 0: there is no swap. */
   readonly swapBytes: number
+}
+
+export interface PartitionSource extends PartitionWish {
+  readonly image: CheckedFile
+  readonly kernel: CheckedFile
+  readonly ramdisk: CheckedFile
 }
 
 const GIB = 1024 ** 3
@@ -50,20 +57,24 @@ export function partitionSource(info: InstanceInfo, rules: SourceRules): Partiti
         'input.missing',
         `instance_info/${key} is missing: a partition image is started by the kernel and the ramdisk that are given with it`,
       )
-  const rootBytes = sizeOf(info, 'root_gb', { unit: GIB, least: 1 })
-  const swapBytes = sizeOf(info, 'swap_mb', { unit: MIB, least: 0 }) ?? 0
+  return {
+    ...partitionWish(info),
+    image: checked('image_source', imageSource(info, rules)),
+    kernel: checked('kernel', fileSource('kernel', info, rules)),
+    ramdisk: checked('ramdisk', fileSource('ramdisk', info, rules)),
+  }
+}
+
+export function partitionWish(info: InstanceInfo): PartitionWish {
   if ((sizeOf(info, 'ephemeral_gb', { unit: GIB, least: 0 }) ?? 0) > 0)
     throw invalid(
       'ephemeral_gb',
       'a partition for ephemeral data is not made: leave it out, or use root_gb and swap_mb',
     )
   return {
-    image: checked('image_source', imageSource(info, rules)),
-    kernel: checked('kernel', fileSource('kernel', info, rules)),
-    ramdisk: checked('ramdisk', fileSource('ramdisk', info, rules)),
     args: kernelArguments(info, 'kernel_append_params'),
-    rootBytes,
-    swapBytes,
+    rootBytes: sizeOf(info, 'root_gb', { unit: GIB, least: 1 }),
+    swapBytes: sizeOf(info, 'swap_mb', { unit: MIB, least: 0 }) ?? 0,
   }
 }
 
@@ -99,10 +110,26 @@ function sizeOf(
   return number * unit
 }
 
-/** Throws for what is right and cannot be deployed. */
-export function refusePartition(): never {
-  throw invalid(
-    'image_type',
-    'partition images cannot be deployed yet: build a whole-disk image, and leave out kernel and ramdisk',
-  )
+/** Throws for a node that could not start one. */
+export function checkPartitionNode(
+  { bootMode, properties, instanceInfo }: Pick<NodeRecord, 'bootMode' | 'properties' | 'instanceInfo'>,
+  { partitionLoaders }: Pick<SourceRules, 'partitionLoaders'>,
+): void {
+  const wanted = firmwareTargetOf({ instanceInfo }).bootMode ?? declaredBootMode(properties) ?? bootMode
+  if (wanted === 'bios')
+    throw invalid(
+      'image_type',
+      'partition images start by UEFI, and the boot mode of the node is bios: give a whole-disk image, or boot_mode:uefi in instance_info/capabilities',
+    )
+  const architecture = recordedArchitecture({ properties })
+  if (architecture !== null && architecture !== 'x86_64')
+    throw invalid(
+      'image_type',
+      `partition images are for x86_64, and the node is ${architecture}: give a whole-disk image`,
+    )
+  if (!partitionLoaders)
+    throw invalid(
+      'image_type',
+      'boot.loaders has no bootx64.efi and grubx64.efi, which start partition images: run "rackward image build loaders", and set boot.loaders',
+    )
 }

@@ -30,6 +30,10 @@ export interface ImageSourceParts {
   readonly glance: Glance | undefined
   readonly oci: OciRegistry
   readonly s3?: S3 | undefined
+  /** Directory of the signed loaders, which start partition images; absent: there are no boot services. */
+  readonly loaders?: string | undefined
+  /** Most bytes of a kernel or a ramdisk; absent: no limit. */
+  readonly bootFileBytes?: number
   /** The id of the image that a source names by version or channel; undefined: it names none so. */
   readonly series?: (source: string) => Promise<string | undefined>
 }

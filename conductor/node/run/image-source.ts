@@ -18,6 +18,7 @@ import { imageOfSeries } from '../../image-store/series.ts'
 import { trustOf } from '../../image-store/trust.ts'
 import type { Store } from '../../store/port.ts'
 import { glanceId, imageSource, type SourceRules } from '../policy/instance-source.ts'
+import { imageType } from '../policy/partition-source.ts'
 import {
   DISK_FORMATS,
   glanceFile,
@@ -31,6 +32,7 @@ import {
   type ImagePlace,
   type ImageSourceParts,
 } from './image-place.ts'
+import { PartitionImages } from './partition-images.ts'
 import { SharedWork } from './shared-work.ts'
 
 const unwanted = () => new Fault('image.source', 'nobody waits for the image any more')
@@ -41,9 +43,11 @@ export class ImageSource {
   private readonly parts: ImageSourceParts
   private readonly rules: Pick<SourceRules, 'glance' | 's3'>
   private readonly imports = new SharedWork<ImageIndex>(unwanted)
+  private readonly partitions: PartitionImages
 
   constructor(parts: ImageSourceParts) {
     this.parts = parts
+    this.partitions = new PartitionImages(parts)
     this.rules = { glance: parts.glance !== undefined, s3: parts.s3?.buckets }
   }
 
@@ -55,6 +59,7 @@ export class ImageSource {
   }
 
   private async found(node: Asker, signal: AbortSignal): Promise<ImageIndex> {
+    if (imageType(node.instanceInfo) === 'partition') return this.partitions.resolve(node, signal)
     const { store, glance } = this.parts
     const { checksum, source } = imageSource(node.instanceInfo, this.rules)
     if (isOci(source)) return this.fromRegistry(source, node, { checksum, signal })
@@ -83,6 +88,7 @@ export class ImageSource {
   async known({ instanceInfo }: Pick<Asker, 'instanceInfo'>): Promise<ImageIndex | undefined> {
     const { store } = this.parts
     try {
+      if (imageType(instanceInfo) === 'partition') return await this.partitions.known({ instanceInfo })
       const { checksum, source } = imageSource(instanceInfo, this.rules)
       if (isOci(source)) return await store.find(pinnedName(source))
       const released = await this.parts.series?.(source)
@@ -172,7 +178,7 @@ export class ImageSource {
 
 /** What both kinds of imports share. */
 export const importParts = (
-  { images, limits }: Pick<Config, 'images' | 'limits'>,
+  { images, limits, boot }: Pick<Config, 'images' | 'limits' | 'boot'>,
   parts: {
     store: ImageStore
     records: Pick<Store, 'objects'>
@@ -188,6 +194,8 @@ export const importParts = (
   s3: parts.s3,
   series: (source) => imageOfSeries(parts.records, source),
   store: parts.store,
+  loaders: boot?.loaders,
+  bootFileBytes: limits.images.bootFileBytes,
   allowedPaths: images.allowedFilePaths,
   budget: new ImportBudget(limits.images, parts.clock),
   guard: { allowedHosts: images.allowedHosts },
