@@ -64,7 +64,7 @@ test('the BMCs of the servers speak Redfish as well', { timeout: 20 * MINUTE_MS 
   await inside('rackward node enroll -f rack.yaml')
   await inside('rackward node manage server-1 server-2 server-3 --wait')
   await inside('rackward node enroll -f rack-redfish.yaml')
-  expect(await inside('rackward node show server-2')).toMatch(/redfish-virtual-media/)
+  expect(await inside('rackward node show server-2 --output json')).toMatch(/"boot_interface": "redfish-virtual-media"/)
   await inside('rackward node power on server-2 --wait')
   expect(await inside('rackward node list')).toMatch(/server-2 +manageable +power on/)
   await inside('rackward node power off server-2 --wait')
