@@ -121,6 +121,32 @@ describe('a node', () => {
     else expect(check).toThrow(/instance_info\/image_type: .*give a whole-disk image/)
   })
 
+  test.each<[string, object, object]>([
+    ['a root that fits', { local_gb: '19' }, { root_gb: 19 }],
+    ['all of the disk', { local_gb: 5 }, {}],
+    ['a size of the disk that is not known', { local_gb: null }, { root_gb: 500 }],
+    ['another disk for this deploy', { local_gb: 5 }, { root_gb: 9, root_device: { name: '/dev/sdb' } }],
+    ['boot_option local', {}, { capabilities: 'boot_mode:uefi,boot_option:local' }],
+    ['boot_option local in an object', {}, { capabilities: { boot_option: 'local', boot_mode: 'uefi' } }],
+  ])('%s is taken', (_, properties, instanceInfo) =>
+    expect(() =>
+      checkPartitionNode(node({ properties, instanceInfo }) as never, { partitionLoaders: true }),
+    ).not.toThrow(),
+  )
+
+  test.each<[object, object, RegExp]>([
+    [{ local_gb: 19 }, { root_gb: 20 }, /instance_info\/root_gb: 20 GiB do not fit on the disk of the node/],
+    [{ local_gb: '9' }, { root_gb: '9', swap_mb: 1024 }, /root_gb: 9 GiB with 1024 MiB of swap do not fit/],
+    [{ local_gb: 9 }, { swap_mb: 10240 }, /instance_info\/swap_mb: /],
+    [{}, { capabilities: 'a:b,boot_option:netboot' }, /instance_info\/capabilities: .*boot_option can be local alone/],
+    [{}, { capabilities: { boot_option: 'netboot' } }, /boot_option can be local alone/],
+    [{ root_device: { volume_name: 'root' } }, {}, /image_type: a partition image does not start from software RAID/],
+  ])('%j with %j is refused', (properties, instanceInfo, why) =>
+    expect(() => checkPartitionNode(node({ properties, instanceInfo }) as never, { partitionLoaders: true })).toThrow(
+      why,
+    ),
+  )
+
   test('of a conductor without signed loaders cannot', () =>
     expect(() => checkPartitionNode(node({}) as never, { partitionLoaders: false })).toThrow(/set boot\.loaders/))
 })

@@ -127,9 +127,35 @@ export function checkPartitionNode(
       'image_type',
       `partition images are for x86_64, and the node is ${architecture}: give a whole-disk image`,
     )
+  const device = (instanceInfo.root_device ?? properties.root_device) as { volume_name?: unknown } | null | undefined
+  if (device?.volume_name !== undefined)
+    throw invalid('image_type', 'a partition image does not start from software RAID: give a whole-disk image')
+  checkBootOption(instanceInfo.capabilities)
+  if (!instanceInfo.root_device) checkFits(properties.local_gb, partitionWish(instanceInfo))
   if (!partitionLoaders)
     throw invalid(
       'image_type',
       'boot.loaders has no bootx64.efi and grubx64.efi, which start partition images: run "rackward image build loaders", and set boot.loaders',
     )
+}
+
+/** A text or an object, as Ironic takes them. */
+function checkBootOption(capabilities: unknown): void {
+  const text = typeof capabilities === 'string' ? capabilities : JSON.stringify(capabilities ?? '')
+  const [, option = 'local'] = /boot_option["\s]*:["\s]*([^",\s}]+)/.exec(text) ?? []
+  if (option !== 'local')
+    throw invalid('capabilities', 'a partition image boots from its disk: boot_option can be local alone')
+}
+
+/** Against the root disk as it was inspected, which is recorded as one GiB less than there is. Where another disk is
+ *  chosen for a deploy, the agent alone can tell. */
+function checkFits(localGb: unknown, { rootBytes, swapBytes }: Pick<PartitionWish, 'rootBytes' | 'swapBytes'>): void {
+  const diskGb = Number(localGb)
+  if (!Number.isFinite(diskGb) || diskGb <= 0) return
+  if ((rootBytes ?? 0) + swapBytes < (diskGb + 1) * GIB) return
+  const swap = swapBytes > 0 ? ` with ${swapBytes / MIB} MiB of swap` : ''
+  throw invalid(
+    rootBytes === null ? 'swap_mb' : 'root_gb',
+    `${(rootBytes ?? 0) / GIB} GiB${swap} do not fit on the disk of the node (local_gb ${diskGb})`,
+  )
 }
