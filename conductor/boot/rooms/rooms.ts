@@ -47,6 +47,8 @@ const NOTE_MS = 30_000
 const MAX_ROOMS = 2_000
 /** Rooms that an agent is told of. */
 const MAX_NEAR = 4
+/** A rack that deploys one image asks for each of its nodes. */
+const NEAR_FRESH_MS = 2_000
 
 export interface RoomNow extends RoomRecord {
   readonly isConnected: boolean
@@ -58,6 +60,7 @@ export class Rooms {
   private readonly parts: RoomsParts
   private readonly sessions = new Map<string, RoomSession>()
   private cancelNote: () => void = () => undefined
+  private near: { readonly atMs: number; readonly rooms: Promise<RoomNow[]> } | undefined
 
   constructor(parts: RoomsParts) {
     this.parts = parts
@@ -97,12 +100,20 @@ export class Rooms {
    *  them. Never throws: a node that is told of none asks the conductor. */
   readonly nearOf = async (nodeUuid: string): Promise<string[]> => {
     const names = this.parts.hub.segmentsOf(nodeUuid)
-    const rooms = names.length === 0 ? [] : await this.states().catch(() => [])
+    const rooms = names.length === 0 ? [] : await this.nearStates()
     return rooms
       .filter(({ isConnected, segments }) => isConnected && segments.some((segment) => names.includes(segment)))
       .toSorted((a, b) => (orderOf(nodeUuid, a.name) < orderOf(nodeUuid, b.name) ? -1 : 1))
       .flatMap(({ heard }) => (heard ? [`http://${heard.address}:${heard.port}`] : []))
       .slice(0, MAX_NEAR)
+  }
+
+  /** A moment old at most. */
+  private nearStates(): Promise<RoomNow[]> {
+    const nowMs = this.parts.clock.now()
+    if (!this.near || Math.abs(nowMs - this.near.atMs) > NEAR_FRESH_MS)
+      this.near = { atMs: nowMs, rooms: this.states().catch(() => []) }
+    return this.near.rooms
   }
 
   /** Throws `input.invalid`, `object.conflict`. */
