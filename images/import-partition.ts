@@ -28,6 +28,8 @@ export interface PartitionRequest {
   readonly ramdisk: PartitionFile
   /** Directory of the signed loaders. */
   readonly loaders: string
+  /** Whether the disk starts by BIOS as well. */
+  readonly bios: boolean
   /** The id that the image must have: it replaces a damaged copy. */
   readonly sameAs?: string | undefined
   /** Limit of `limits.images.bootFileBytes`. */
@@ -81,8 +83,8 @@ async function importInto(store: ImageStore, request: PartitionRequest, shared: 
   const bootBytes = (await stat(kernel.file)).size + (await stat(ramdisk.file)).size
   await claim.grow(2 * (await storedBytes(volume)) + 3 * bootBytes)
   const disk = join(scratch, 'disk')
-  const { loaders } = request
-  const files = { volume, kernel: kernel.file, ramdisk: ramdisk.file, loaders }
+  const { loaders, bios } = request
+  const files = { volume, kernel: kernel.file, ramdisk: ramdisk.file, loaders, bios }
   await makePartitionDisk(disk, scratch, { ...files, rootUuid: fileSystem.uuid, signal })
   for (const file of ['source', 'unwrapped', 'copy', 'raw', 'kernel', 'ramdisk'])
     await rm(join(scratch, file), { force: true })

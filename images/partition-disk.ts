@@ -1,22 +1,28 @@
 /** Makes a whole disk of a file system, a kernel and a ramdisk: a GPT, and an EFI system partition with shim and the
- *  signed GRUB, which start the kernel from there. Ordinary files only, and the same files make the same bytes. */
-import { open, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+ *  signed GRUB, which start the kernel from there, and a GRUB for BIOS that reads the same menu. Ordinary files only,
+ *  and the same files make the same bytes. */
+import { existsSync } from 'node:fs'
+import { mkdtemp, open, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { Fault } from '../kit/fault.ts'
 import { runOk } from '../kit/run.ts'
 import { isZero } from './pieces.ts'
 import {
+  BIOS_START_MIB,
   diskBytesFor,
   diskScript,
   ESP_MIB,
+  ESP_PARTITION,
   ESP_START_MIB,
   MOST_BOOT_BYTES,
   ROOT_START_MIB,
 } from './partition-layout.ts'
 import { bootMenu, KERNEL_NAME, MENU_PATH, menuPointer, RAMDISK_NAME } from './partition-menu.ts'
+import { BIOS_BOOT_FILE, biosBoot, earlyConfigOn } from './recipes/grub.ts'
 import { efiProgram } from './signed-loader.ts'
 
 const MIB = 1024 * 1024
+const SECTOR_BYTES = 512
 const TIMEOUT_MS = 5 * 60_000
 /** Every time in the file system; FAT knows none before 1980. */
 const EPOCH_SECONDS = 946_684_800
@@ -36,6 +42,8 @@ export interface PartitionParts {
   /** Directory of `bootx64.efi` and `grubx64.efi`. */
   readonly loaders: string
   readonly rootUuid: string
+  /** Whether it starts by BIOS as well. */
+  readonly bios: boolean
   readonly signal: AbortSignal
 }
 
@@ -68,7 +76,32 @@ export async function makePartitionDisk(disk: string, workDir: string, parts: Pa
   const esp = await makeEsp(workDir, parts)
   await copySparse(esp, disk, { at: ESP_START_MIB * MIB, signal: parts.signal })
   await rm(esp)
+  if (parts.bios) await writeBios(disk, workDir)
   await copySparse(parts.volume, disk, { at: ROOT_START_MIB * MIB, signal: parts.signal })
+}
+
+/** What the bytes of the loader for BIOS follow from: of one package, with its version. */
+export const BIOS_FILES = ['kernel.img', 'normal.mod'].map((name) => join(dirname(BIOS_BOOT_FILE), name))
+
+/** Whether this machine has what starts partition images by BIOS. */
+export const hasBiosLoader = (): boolean => existsSync(BIOS_BOOT_FILE)
+
+async function writeBios(disk: string, workDir: string): Promise<void> {
+  const coreLba = (BIOS_START_MIB * MIB) / SECTOR_BYTES
+  const early = earlyConfigOn(ESP_PARTITION, MENU_PATH.join('/'))
+  // What is left in `workDir` would be kept with the image.
+  const own = await mkdtemp(join(workDir, 'bios-'))
+  const { mbrCode, core } = await biosBoot({ workDir: own, early, coreLba })
+  await rm(own, { recursive: true })
+  if (core.length > (ESP_START_MIB - BIOS_START_MIB) * MIB)
+    throw new Fault('image.format', `GRUB for BIOS has ${core.length} bytes, more than its partition`)
+  const file = await open(disk, 'r+')
+  try {
+    await file.write(mbrCode, 0, mbrCode.length, 0)
+    await file.write(core, 0, core.length, coreLba * SECTOR_BYTES)
+  } finally {
+    await file.close()
+  }
 }
 
 async function makeEsp(

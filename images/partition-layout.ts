@@ -4,11 +4,12 @@ import { Fault } from '../kit/fault.ts'
 import { bytesText } from '../kit/text.ts'
 
 const MIB = 1024 * 1024
-const BIOS_START_MIB = 1
+export const BIOS_START_MIB = 1
 export const ESP_START_MIB = 2
 /** As large as those that distributions make: kernels are added later. */
 export const ESP_MIB = 512
 export const ROOT_START_MIB = ESP_START_MIB + ESP_MIB
+export const ESP_PARTITION = 2
 export const ROOT_PARTITION = 3
 /** Room for the backup GPT. */
 const TAIL_MIB = 1

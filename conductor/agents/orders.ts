@@ -1,5 +1,6 @@
 /** What the agent of a node is to do now: its order, and the index of the image that the order writes. */
 import { createHash } from 'node:crypto'
+import { hasBiosLoader } from '../../images/partition-disk.ts'
 import type { ImageStore } from '../../images/store.ts'
 import type { ImageTrust } from '../image-store/trust.ts'
 import { KeyUpdates } from '../api/agent-keys.ts'
@@ -35,7 +36,7 @@ const MAX_INDEXES = 16
 const partitionOrder = ({ instanceInfo }: NodeRecord): Pick<Extract<Order, { kind: 'deploy' }>, 'partition'> => {
   if (imageType(instanceInfo) !== 'partition') return {}
   const { args, ...sizes } = partitionWish(instanceInfo)
-  return { partition: { ...sizes, args: [...args] } }
+  return { partition: { ...sizes, args: [...args], bios: hasBiosLoader() } }
 }
 
 export class Orders {

@@ -131,6 +131,8 @@ export const Order = z.discriminatedUnion('kind', [
     partition: z.optional(
       z.object({
         args: z.array(Text(1_500)).check(z.maxLength(1_500)),
+        /** The image starts by BIOS as well. */
+        bios: z.optional(z.boolean()),
         rootBytes: z.nullable(Count),
         swapBytes: Count,
       }),

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { BootFiles } from '../../images/boot-files.ts'
-import { PARTITION_LOADERS } from '../../images/partition-disk.ts'
+import { hasBiosLoader, PARTITION_LOADERS } from '../../images/partition-disk.ts'
 import { servedTo } from '../boot/served-boot.ts'
 import { FileDigests } from '../tpm/file-digests.ts'
 import { Listeners } from '../../kit/listeners.ts'
@@ -56,6 +56,9 @@ export const sourceRules = ({ config }: Context) => ({
   signedOnly: config.images.trustedKeys.length > 0 && !config.images.unsignedBootFiles,
   glance: config.images.glance !== undefined,
   s3: config.images.s3?.buckets,
+  get partitionBios() {
+    return hasBiosLoader()
+  },
   // Loaders may be built while the conductor runs.
   get partitionLoaders() {
     const { loaders } = config.boot ?? {}

@@ -31,12 +31,12 @@ const SFDISK = ['sfdisk', '--quiet', '--no-reread', '--no-tell-kernel']
 /** Before the disk is touched. Throws what this server cannot do. */
 export function planPartitions(
   wish: Omit<FinishWish, 'diskBytes'>,
-  at: { disk: Disk; bootMode: 'uefi' | 'bios'; isVolume: boolean },
+  at: { disk: Disk; bootMode: 'uefi' | 'bios'; isVolume: boolean; bios?: boolean | undefined },
 ): FinishPlan {
-  if (at.bootMode !== 'uefi')
+  if (at.bootMode !== 'uefi' && !at.bios)
     throw new Fault(
       'deploy.firmware',
-      'instance_info/image_type: partition images start by UEFI, and this server runs in BIOS mode: give a whole-disk image, or set boot_mode:uefi',
+      'instance_info/image_type: the image starts by UEFI alone, and this server runs in BIOS mode: install grub-pc-bin and grub-common on the conductor, give a whole-disk image, or set boot_mode:uefi',
     )
   if (at.isVolume)
     throw new Fault(

@@ -137,7 +137,7 @@ async function deploy(
   const disk = chooseRootDisk(await disksAndVolumes(volumes), order.rootDevice, needBytes)
   const volume = volumes.find((one) => one.disk.name === disk.name)
   const bootMode = await readBootMode()
-  const plan = wish && planPartitions(wish, { disk, bootMode, isVolume: volume !== undefined })
+  const plan = wish && planPartitions(wish, { disk, bootMode, isVolume: volume !== undefined, bios: wish.bios })
   const mdadm = new Mdadm(parts.run)
   // Before the disk is touched: what cannot be had must not cost the data that is there.
   const drive = order.configDrive ? await parts.configDrive() : undefined

@@ -4,7 +4,7 @@ import { mkdir, open, truncate, writeFile } from 'node:fs/promises'
 import type { Architecture } from '../../kit/architecture.ts'
 import { runOk } from '../../kit/run.ts'
 import { makeEsp } from './esp.ts'
-import { biosBoot } from './grub.ts'
+import { biosBoot, earlyConfig } from './grub.ts'
 import { ext4Env, settleExt4 } from './normalize.ts'
 
 const MIB = 1024 * 1024
@@ -66,7 +66,8 @@ export async function makeDisk(opts: {
   )
   await settleExt4(`${opts.disk}?offset=${ROOT_START_MIB * MIB}`, opts)
   const coreLba = (BIOS_START_MIB * MIB) / SECTOR_BYTES
-  const bios = opts.architecture === 'x86_64' ? await biosBoot({ ...opts, coreLba }) : undefined
+  const bios =
+    opts.architecture === 'x86_64' ? await biosBoot({ ...opts, early: earlyConfig(opts.rootUuid), coreLba }) : undefined
   const file = await open(opts.disk, 'r+')
   try {
     if (bios) await file.write(bios.mbrCode, 0, bios.mbrCode.length, 0)

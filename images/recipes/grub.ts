@@ -9,6 +9,8 @@ import { Fault } from '../../kit/fault.ts'
 const SECTOR_BYTES = 512
 const TIMEOUT_MS = 60_000
 const GRUB_DIR = '/usr/lib/grub'
+/** Of Debian's grub-pc-bin. */
+export const BIOS_BOOT_FILE = join(GRUB_DIR, 'i386-pc/boot.img')
 const COMMON = [
   'part_gpt',
   'part_msdos',
@@ -44,6 +46,10 @@ const MBR_CODE_BYTES = 440
 export const earlyConfig = (rootUuid: string): string =>
   `search.fs_uuid ${rootUuid} root\nset prefix=($root)/boot/grub\nconfigfile ($root)/boot/grub/grub.cfg\n`
 
+/** The menu of a partition of the disk that it was started from, whatever other disks hold. */
+export const earlyConfigOn = (partition: number, menu: string): string =>
+  `set root=$root,gpt${partition}\nset prefix=($root)/grub\nconfigfile ($root)/${menu}\n`
+
 /** The firmware of arm64 servers has its console on the serial port. */
 const TERMINAL: Readonly<Record<Architecture, string>> = {
   x86_64: 'serial --unit=0 --speed=115200\nterminal_input console serial\nterminal_output console serial\n',
@@ -67,12 +73,12 @@ menuentry "Debian GNU/Linux" {
 /** MBR boot code and core image for BIOS; `coreLba` is the first sector of the BIOS boot partition. */
 export async function biosBoot(opts: {
   workDir: string
-  rootUuid: string
+  /** What it carries out first. */
+  early: string
   coreLba: number
 }): Promise<{ mbrCode: Buffer; core: Buffer }> {
-  const early = earlyConfig(opts.rootUuid)
-  const core = await makeImage({ ...opts, early, format: 'i386-pc', modules: ['biosdisk', ...COMMON] })
-  const boot = await readFile(join(GRUB_DIR, 'i386-pc/boot.img'))
+  const core = await makeImage({ ...opts, format: 'i386-pc', modules: ['biosdisk', ...COMMON] })
+  const boot = await readFile(BIOS_BOOT_FILE)
   return { mbrCode: patchBoot(boot, opts.coreLba), core: patchCore(core, opts.coreLba) }
 }
 

@@ -14,6 +14,7 @@ import { ImageSource } from '../../conductor/node/run/image-source.ts'
 import { checkRootSize } from '../../conductor/node/run/partition-images.ts'
 import { ImportBudget } from '../../images/budget.ts'
 import { diskBytesFor } from '../../images/partition-layout.ts'
+import { hasBiosLoader } from '../../images/partition-disk.ts'
 import { ImageStore } from '../../images/store.ts'
 import { systemClock } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
@@ -121,6 +122,13 @@ describe('a node', () => {
     else expect(check).toThrow(/instance_info\/image_type: .*give a whole-disk image/)
   })
 
+  test('with a BIOS can where the conductor has a loader for it', () => {
+    const check = (partitionBios: boolean) =>
+      checkPartitionNode(node({ bootMode: 'bios' }) as never, { partitionLoaders: true, partitionBios })
+    expect(() => check(true)).not.toThrow()
+    expect(() => check(false)).toThrow(/image_type: .* install grub-pc-bin and grub-common/)
+  })
+
   test.each<[string, object, object]>([
     ['a root that fits', { local_gb: '19' }, { root_gb: 19 }],
     ['all of the disk', { local_gb: 5 }, {}],
@@ -164,7 +172,7 @@ test('the agent is told sizes and arguments, for a partition image alone', async
   const wish = { root_gb: 3, swap_mb: 64, kernel_append_params: 'quiet' }
   expect(await orders.of(writing({ ...instanceInfo, ...wish }, id))).toMatchObject({
     kind: 'deploy',
-    partition: { args: ['quiet'], rootBytes: 3 * 1024 * MIB, swapBytes: 64 * MIB },
+    partition: { args: ['quiet'], bios: hasBiosLoader(), rootBytes: 3 * 1024 * MIB, swapBytes: 64 * MIB },
   })
   expect(await orders.of(writing({ image_source: 'x', ...wish }, id))).not.toHaveProperty('partition')
 })

@@ -1,13 +1,14 @@
 /** A partition image becomes a whole disk, and the agent ends it on the disk of a server: the layout as data, and the
  *  disk as sfdisk, fsck, e2fsck, blkid and mtools read it. */
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdir, mkdtemp, open, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { DiskFile } from '../../host-agent/deploy/disk.ts'
 import { fitTable, growExt4, writeConfigDriveTable } from '../../host-agent/deploy/finish.ts'
+import { findCore } from '../../host-agent/deploy/raid/grub.ts'
 import { fillPartitions, fitPartitions, planPartitions } from '../../host-agent/deploy/finish-partition.ts'
 import { importPartition, type PartitionRequest } from '../../images/import-partition.ts'
 import { checkKernel } from '../../images/partition-disk.ts'
@@ -65,6 +66,7 @@ const request = async (image = 'root.ext4', kernelFile = 'vmlinuz'): Promise<Par
   kernel: await part(kernelFile),
   ramdisk: await part('initrd'),
   loaders: join(dir, 'loaders'),
+  bios: true,
   bootFileBytes: GIB,
 })
 
@@ -182,12 +184,14 @@ describe('the plan', () => {
   })
 
   test.each([
-    ['BIOS', { bootMode: 'bios' }, /start by UEFI/],
+    ['BIOS, and no loader for it', { bootMode: 'bios', bios: false }, /starts by UEFI alone/],
+    ['BIOS, of an older conductor', { bootMode: 'bios' }, /starts by UEFI alone/],
     ['software RAID', { isVolume: true }, /software RAID/],
     ['sectors of 4 KiB', { disk: testDisk('/dev/sda', 10 * GIB, { logicalSectorBytes: 4096 }) }, /sectors of 4096/],
   ] as const)('a server with %s is refused before its disk is touched', (_, change, message) => {
     const at = { disk: testDisk('/dev/sda', 10 * GIB), bootMode: 'uefi', isVolume: false } as const
     expect(planPartitions(wish, at).rootMib).toBeGreaterThan(0)
+    expect(planPartitions(wish, { ...at, bootMode: 'bios', bios: true })).toEqual(planPartitions(wish, at))
     expect(() => planPartitions(wish, { ...at, ...change })).toThrow(message)
   })
 })
@@ -219,6 +223,12 @@ describe('the disk', () => {
 
     expect(await tableOf(disk)).toEqual(['bios 1+1', 'esp 2+512', 'root 514+1024', 'config-2 2283+64', 'swap 2155+128'])
     expect(await tool('sfdisk', '--verify', disk)).toContain('No errors')
+    const head = await readFile(await cut(disk, 0, 2))
+    const core = await findCore(head.subarray(0, 512), (sector) =>
+      Promise.resolve(head.subarray(sector * 512, (sector + 1) * 512)),
+    )
+    expect(core?.at).toBe(MIB / 512)
+    expect(core?.sectors).toBeLessThan(MIB / 512)
     const grown = await cut(disk, 514, 1024)
     await growExt4(grown)
     await tool('e2fsck', '-fn', grown)
@@ -241,6 +251,20 @@ describe('the disk', () => {
     await tool('zstd', '-qf', join(dir, 'root.qcow2'), '-o', join(dir, 'root.qcow2.zst'))
     const again = { ...(await request('root.qcow2.zst')), name: 'two' }
     expect((await importPartition(store, again)).id).toBe(first.id)
+  })
+
+  test('keeps nothing but itself in the store', async () => {
+    const { id } = await importPartition(store, await request())
+    expect((await readdir(join(store.root, id))).toSorted()).toEqual(['data.zst', 'index.json'])
+  })
+
+  test('without a loader for BIOS begins with an empty boot sector', { timeout: 300_000 }, async () => {
+    const index = await importPartition(store, { ...(await request()), name: 'uefi', bios: false })
+    const disk = join(dir, 'uefi-disk')
+    await unpack(index.id, disk, index.sizeBytes)
+    const head = await readFile(await cut(disk, 0, 2))
+    expect(head.subarray(0, 440).every((byte) => byte === 0)).toBe(true)
+    expect(head.subarray(MIB).every((byte) => byte === 0)).toBe(true)
   })
 
   test('a kernel without a signature is known to be stopped by Secure Boot', async () => {

@@ -34,6 +34,8 @@ export interface SourceRules {
   readonly glance: boolean
   /** `boot.loaders` has what starts a partition image. */
   readonly partitionLoaders?: boolean
+  /** This machine has what starts them by BIOS. */
+  readonly partitionBios?: boolean
   /** `images.s3.buckets`, where it is configured. */
   readonly s3?: readonly string[] | undefined
 }

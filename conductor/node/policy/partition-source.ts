@@ -113,13 +113,13 @@ function sizeOf(
 /** Throws for a node that could not start one. */
 export function checkPartitionNode(
   { bootMode, properties, instanceInfo }: Pick<NodeRecord, 'bootMode' | 'properties' | 'instanceInfo'>,
-  { partitionLoaders }: Pick<SourceRules, 'partitionLoaders'>,
+  { partitionLoaders, partitionBios }: Pick<SourceRules, 'partitionLoaders' | 'partitionBios'>,
 ): void {
   const wanted = firmwareTargetOf({ instanceInfo }).bootMode ?? declaredBootMode(properties) ?? bootMode
-  if (wanted === 'bios')
+  if (wanted === 'bios' && !partitionBios)
     throw invalid(
       'image_type',
-      'partition images start by UEFI, and the boot mode of the node is bios: give a whole-disk image, or boot_mode:uefi in instance_info/capabilities',
+      'the boot mode of the node is bios, and the conductor has no GRUB for it: install grub-pc-bin and grub-common there, give a whole-disk image, or boot_mode:uefi in instance_info/capabilities',
     )
   const architecture = recordedArchitecture({ properties })
   if (architecture !== null && architecture !== 'x86_64')

@@ -2,11 +2,11 @@
  *  parts and the same loaders. */
 import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileDigest } from '../../../images/checksum.ts'
 import { importPartition, type PartitionFile } from '../../../images/import-partition.ts'
 import type { ImageIndex } from '../../../images/index.ts'
-import { PARTITION_LOADERS } from '../../../images/partition-disk.ts'
+import { BIOS_FILES, hasBiosLoader, PARTITION_LOADERS } from '../../../images/partition-disk.ts'
 import { leastRootBytes } from '../../../images/partition-layout.ts'
 import { Fault, isFault } from '../../../kit/fault.ts'
 import { bytesText } from '../../../kit/text.ts'
@@ -16,7 +16,7 @@ import { SharedWork } from './shared-work.ts'
 
 const unwanted = () => new Fault('image.source', 'nobody waits for the image any more')
 /** Raised when the same parts make another disk than before. */
-const LAYOUT = 1
+const LAYOUT = 2
 const NEVER = new AbortController().signal
 
 /** Throws `input.invalid` for a root partition that cannot hold the file system. */
@@ -28,6 +28,10 @@ export function checkRootSize(
   if (rootBytes !== null && rootBytes < least)
     throw new Fault('input.invalid', `instance_info/root_gb: the file system of the image has ${bytesText(least)}`)
 }
+
+const missing = (path: string): string =>
+  BIOS_FILES.includes(path) ? `there is no ${path}` : `boot.loaders has no ${basename(path)}`
+const biosFiles = (): readonly string[] => (hasBiosLoader() ? BIOS_FILES : [])
 
 export class PartitionImages {
   private readonly parts: ImageSourceParts
@@ -73,22 +77,22 @@ export class PartitionImages {
 
   /** Known to those alone who name the same sources, like every copy that was fetched for somebody. */
   private async nameOf({ image, kernel, ramdisk }: PartitionSource): Promise<string> {
-    const loaders = await Promise.all(Object.values(PARTITION_LOADERS).map((file) => this.loaderDigest(file)))
+    const files = [...Object.values(PARTITION_LOADERS).map((file) => join(this.loaders(), file)), ...biosFiles()]
+    const loaders = await Promise.all(files.map((path) => this.digestOf(path)))
     const text = JSON.stringify([LAYOUT, image, kernel, ramdisk, loaders])
     return `url-${createHash('sha256').update(text).digest('hex').slice(0, 32)}`
   }
 
   /** Of a file that is hashed again only when it was changed. */
-  private async loaderDigest(file: string): Promise<string> {
-    const path = join(this.loaders(), file)
+  private async digestOf(path: string): Promise<string> {
     const { size, mtimeMs } = await stat(path).catch((error: Error) => {
-      throw new Fault('input.invalid', `boot.loaders has no ${file}, which starts partition images: ${error.message}`)
+      throw new Fault('input.invalid', `${missing(path)}, which starts partition images: ${error.message}`)
     })
     const seen = `${size} ${mtimeMs}`
-    const known = this.digests.get(file)
+    const known = this.digests.get(path)
     if (known?.seen === seen) return known.digest
     const digest = await fileDigest(path, 'sha256', NEVER)
-    this.digests.set(file, { seen, digest })
+    this.digests.set(path, { seen, digest })
     return digest
   }
 
@@ -110,7 +114,16 @@ export class PartitionImages {
       return { ...place, checksum, tools }
     }
     const [image, kernel, ramdisk] = [await file('image'), await file('kernel'), await file('ramdisk')]
-    const request = { name, sameAs, image, kernel, ramdisk, loaders: this.loaders(), bootFileBytes }
+    const request = {
+      name,
+      sameAs,
+      image,
+      kernel,
+      ramdisk,
+      loaders: this.loaders(),
+      bios: hasBiosLoader(),
+      bootFileBytes,
+    }
     return importPartition(store, request, { budget, signal })
   }
 }

@@ -53,8 +53,8 @@ test('a loader made by GRUB is the same as one made for the new place', async ()
   const workDir = await mkdtemp(join(tmpdir(), 'rackward-grub-'))
   try {
     const [here, there] = [
-      await biosBoot({ workDir, rootUuid: 'u', coreLba: 2_048 }),
-      await biosBoot({ workDir, rootUuid: 'u', coreLba: 16_384 }),
+      await biosBoot({ workDir, early: 'echo', coreLba: 2_048 }),
+      await biosBoot({ workDir, early: 'echo', coreLba: 16_384 }),
     ]
     const mbr = Buffer.concat([here.mbrCode, Buffer.alloc(SECTOR - here.mbrCode.length)])
     const found = await findCore(mbr, () => Promise.resolve(here.core.subarray(0, SECTOR)))

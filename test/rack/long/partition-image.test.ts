@@ -1,5 +1,6 @@
 /** A blank server becomes a running Debian from a partition image: its root file system, kernel and ramdisk as files,
- *  on UEFI, and again where Secure Boot is on; the root of its size, swap, and the kernel arguments of the node. */
+ *  on UEFI, again where Secure Boot is on, and by BIOS; the root of its size, swap, and the kernel arguments of the
+ *  node. */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { open, readFile, rm, truncate, writeFile } from 'node:fs/promises'
@@ -15,6 +16,7 @@ const SECTOR_BYTES = 512
 const TIMEOUT_MS = 300_000
 const SPEC = { card: 'virtio', diskKind: 'virtio', diskBytes: 6 * GIB, memoryMb: 1536 } as const
 const PLAIN = { ...SPEC, name: 'plain-1', firmware: 'uefi', bmc: 'redfish' } as const
+const BIOS = { ...SPEC, name: 'bios-1', firmware: 'bios' } as const
 const SECURE = { ...SPEC, name: 'secure-1', firmware: 'uefi', secureBoot: true } as const
 
 let bench: Bench
@@ -77,7 +79,7 @@ async function partsOfDebian(): Promise<Record<string, unknown>> {
   return info
 }
 
-test.each([SECURE, PLAIN])('$name', { timeout: 900_000 }, async (spec) => {
+test.each([SECURE, PLAIN, BIOS])('$name', { timeout: 900_000 }, async (spec) => {
   const { api } = bench.conductor
   const server = await bench.rack.addServer(spec)
   const node = await enroll(api, server)
