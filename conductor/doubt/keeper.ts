@@ -1,4 +1,4 @@
-/** Whether this conductor may act: not until its boot rooms have said what they know, and not while one of them knows
+/** Whether this conductor may act: not until the boot rooms have said what they know, and not while one of them knows
  *  more than the database. The conductors of a database know it of each other. */
 import type { Clock } from '../../kit/clock.ts'
 import { Fault, isFault } from '../../kit/fault.ts'
@@ -56,6 +56,8 @@ export class DoubtKeeper {
   private standing: StoreTrust = FIRST
   /** Rooms that have not said yet what they know. */
   private awaited = new Set<string>()
+  /** The database may be another one than before: what this conductor knows of it counts for nothing. */
+  private asksAnew = false
   /** Rooms that know more, while the database does not take that down. */
   private readonly unsaved = new Set<string>()
   private cancelWait: () => void = () => undefined
@@ -80,13 +82,36 @@ export class DoubtKeeper {
     this.look()
   }
 
+  /** The connection to the database was lost, and what answers now may be older. Other conductors do not know it
+   *  either: it is for the rooms to say. */
+  askAnew(rooms: readonly string[]): void {
+    if (rooms.length === 0) return
+    this.asksAnew = true
+    this.wait([...this.awaited, ...rooms])
+    this.countDown()
+  }
+
+  get isAskedAnew(): boolean {
+    return this.asksAnew
+  }
+
   /** Rooms can dial now: those that do not are waited for no longer than this. */
   countDown(): void {
     if (this.awaited.size === 0) return
-    this.cancelWait = this.parts.clock.after(WAIT_MS, () => {
-      this.parts.log.info({ rooms: [...this.awaited] }, 'boot rooms that did not dial are waited for no longer')
-      this.endWait()
-    })
+    this.cancelWait()
+    this.cancelWait = this.parts.clock.after(WAIT_MS, () => void this.waited())
+  }
+
+  /** As long as the database does not answer, no room can be heard. */
+  private async waited(): Promise<void> {
+    const answers = await this.refresh().then(
+      () => true,
+      () => false,
+    )
+    if (!answers) return this.countDown()
+    if (this.awaited.size === 0) return
+    this.parts.log.info({ rooms: [...this.awaited] }, 'boot rooms that did not dial are waited for no longer')
+    this.endWait()
   }
 
   start(): void {
@@ -95,7 +120,7 @@ export class DoubtKeeper {
     owner?.listen({ told: (text) => this.hear(text), missed: () => void this.refresh().catch(onError) })
     this.loop = new Loop({ clock, everyMs: LOOK_MS, onError }, async () => {
       await this.refresh()
-      if (this.awaited.size > 0) await owner?.tell([JSON.stringify({ doubt: 'ask' })])
+      if (this.awaited.size > 0 && !this.asksAnew) await owner?.tell([JSON.stringify({ doubt: 'ask' })])
     })
   }
 
@@ -137,7 +162,8 @@ export class DoubtKeeper {
     if (this.unsaved.size > 0)
       return `the database is older than what boot rooms know (${[...this.unsaved].join(', ')}), and this cannot be written to it: nothing is acted on`
     if (this.awaited.size === 0) return undefined
-    return `the conductor has started, and acts on nothing until its boot rooms have said what they know (${[...this.awaited].join(', ')}), for ${WAIT_MS / 1000} s at most`
+    const since = this.asksAnew ? 'the connection to the database was lost' : 'the conductor has started'
+    return `${since}, and nothing is acted on until its boot rooms have said what they know (${[...this.awaited].join(', ')}), for ${WAIT_MS / 1000} s at most`
   }
 
   /** Throws `store.doubt`. */
@@ -238,12 +264,13 @@ export class DoubtKeeper {
     if (doubt === 'ask' && hearsRooms && this.isOpen)
       void owner?.tell([JSON.stringify({ doubt: 'open' })]).catch(() => undefined)
     if (doubt === 'look') void this.refresh().catch(() => undefined)
-    if (doubt === 'open' && this.awaited.size > 0) this.endWait()
+    if (doubt === 'open' && this.awaited.size > 0 && !this.asksAnew) this.endWait()
   }
 
   private endWait(): void {
     this.cancelWait()
     this.awaited.clear()
+    this.asksAnew = false
     this.look()
   }
 

@@ -54,7 +54,14 @@ export function roomParts(
     log,
   })
   const conductor = hostnameOf(config)
-  const witness = new Witness({ store, clock, conductor, epoch, known: hub.clientAt, firstSeq })
+  const witness = new Witness({
+    store,
+    clock,
+    conductor,
+    epoch,
+    known: (mac) => (doubt.isAskedAnew ? undefined : hub.clientAt(mac)),
+    firstSeq,
+  })
   const isThere = async (room: string) => (await records.find(room)) !== undefined
   const rooms = new Rooms({
     config,
@@ -71,6 +78,7 @@ export function roomParts(
     onRemoved: (room) => doubt.forget(room),
     tell: (kind, detail) => events.queue.add({ atMs: clock.now(), nodeUuid: null, kind, detail }),
   })
+  store.owner?.listen({ missed: () => doubt.askAnew(rooms.redial()) })
   const load = async (): Promise<void> => {
     await addresses.load()
     const unwatch = store.journal.watch(hub.reached)

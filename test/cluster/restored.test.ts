@@ -3,7 +3,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { DoubtView } from '../../conductor/api/store-schemas.ts'
 import type { BundleView } from '../../conductor/api/rooms.ts'
 import { BootRoom } from '../../conductor/boot/rooms/room.ts'
@@ -30,15 +30,17 @@ let bmcs: RmcpBmc[] = []
 const victims = new Map<string, Victim>()
 const urls: URL[] = []
 
-beforeAll(async () => {
+beforeEach(async () => {
+  urls.length = 0
   server = await Postgres.start({ max_connections: '100' })
   cluster = await Cluster.make(server)
   dir = await mkdtemp(join(tmpdir(), 'rackward-restored-'))
   for (const name of ['kernel', 'initrd', ...LOADERS]) await writeFile(join(dir, name), name)
   bmcs = await Promise.all(Array.from({ length: NODES }, () => RmcpBmc.start()))
 }, 60_000)
-afterAll(async () => {
+afterEach(async () => {
   await room?.stop()
+  room = undefined
   await cluster.stop()
   for (const bmc of bmcs) await bmc.stop()
   await server.stop()
@@ -92,85 +94,108 @@ const doubt = async (at: Victim) => (await at.call('GET', '/rackward/v1/store/do
 const isReady = async (at: Victim) => (await at.call('GET', '/readyz')).status === 200
 const resting = (state: string) => (node: NodeNow) => node.provision_state === state && node.reservation === null
 
-test('both act on nothing after a restore, and both go on once it is accepted at one of them', async () => {
-  const [a, b] = [await start('a'), await start('b')]
-  const { body } = await a.call('POST', '/rackward/v1/rooms', { name: 'r1', segments: ['rack1'] })
-  room = await openRoom(body as BundleView)
-  const made = room
-  const connected = () => made.look().conductors.filter((one) => one.connected).length
-  await until(() => connected() === 2, { ...WAIT, what: 'the room at both' })
+/** Beside the present database, in whose place it comes then: so it goes under running conductors as well. */
+async function restore(dump: string): Promise<void> {
+  const { database } = cluster
+  const beside = `${database}_restored`
+  const postgres = (text: string, values: unknown[] = []) => server.sql('postgres', text, values)
+  await postgres(`CREATE DATABASE ${beside}`)
+  await server.tool('pg_restore', ['--dbname', server.urlOf(beside), dump])
+  await postgres(`ALTER DATABASE ${database} WITH ALLOW_CONNECTIONS false`)
+  await postgres('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [database])
+  const isLeft = () =>
+    postgres(`ALTER DATABASE ${database} RENAME TO ${database}_lost`).then(
+      () => true,
+      () => false,
+    )
+  await until(isLeft, { ...WAIT, what: 'the database to be left' })
+  await postgres(`ALTER DATABASE ${beside} RENAME TO ${database}`)
+}
 
-  const uuids: string[] = []
-  for (const [n, bmc] of bmcs.entries()) {
-    const uuid = await create(a, { name: `n${n}`, driver: 'ipmi', driver_info: bmc.driverInfo() })
-    const port = { node_uuid: uuid, address: `52:54:00:aa:dd:0${n}`, physical_network: 'rack1' }
-    expect((await a.call('POST', '/v1/ports', port)).status).toBe(201)
-    uuids.push(uuid)
-  }
-  for (const uuid of uuids.slice(1)) await verb(a, uuid, 'manage')
-  await allNodes(a, { what: 'the nodes to be managed', timeoutMs: 60_000 }, (node) =>
-    resting(node.name === 'n0' ? 'enroll' : 'manageable')(node),
-  )
-  await until(() => made.holds().length === NODES, { ...WAIT, what: 'the orders' })
+test.each(['stopped', 'running'])(
+  'both act on nothing after a restore under %s conductors, and both go on once it is accepted at one of them',
+  async (how) => {
+    const [a, b] = [await start('a'), await start('b')]
+    const { body } = await a.call('POST', '/rackward/v1/rooms', { name: 'r1', segments: ['rack1'] })
+    room = await openRoom(body as BundleView)
+    const made = room
+    const connected = () => made.look().conductors.filter((one) => one.connected).length
+    await until(() => connected() === 2, { ...WAIT, what: 'the room at both' })
 
-  const dump = join(server.dir, 'dump')
-  await server.tool('pg_dump', ['--format=custom', `--file=${dump}`, server.urlOf(cluster.database)])
-  const lost = uuids.slice(0, 3)
-  await verb(b, lost[0] as string, 'manage')
-  for (const uuid of lost) {
-    const patch = [{ op: 'add', path: '/extra/tag', value: 'lost' }]
-    await until(async () => (await b.call('PATCH', `/v1/nodes/${uuid}`, patch)).status === 200, {
-      ...WAIT,
-      what: 'the change',
-    })
-  }
-  await allNodes(a, { what: 'all nodes to be managed', timeoutMs: 60_000 }, resting('manageable'))
-  const versions = () => new Map(made.holds().map(({ nodeUuid, version }) => [nodeUuid, version?.[3] ?? 0]))
-  await until(
-    async () => {
-      const rows = await cluster.sql('SELECT uuid, version FROM nodes')
-      return rows.every((row) => versions().get(String(row.uuid)) === Number(row.version))
-    },
-    { ...WAIT, what: 'the room to know all' },
-  )
+    const uuids: string[] = []
+    for (const [n, bmc] of bmcs.entries()) {
+      const uuid = await create(a, { name: `n${n}`, driver: 'ipmi', driver_info: bmc.driverInfo() })
+      const port = { node_uuid: uuid, address: `52:54:00:aa:dd:0${n}`, physical_network: 'rack1' }
+      expect((await a.call('POST', '/v1/ports', port)).status).toBe(201)
+      uuids.push(uuid)
+    }
+    for (const uuid of uuids.slice(1)) await verb(a, uuid, 'manage')
+    await allNodes(a, { what: 'the nodes to be managed', timeoutMs: 60_000 }, (node) =>
+      resting(node.name === 'n0' ? 'enroll' : 'manageable')(node),
+    )
+    await until(() => made.holds().length === NODES, { ...WAIT, what: 'the orders' })
 
-  for (const victim of [a, b]) await victim.end('SIGKILL')
-  await until(() => connected() === 0, { ...WAIT, what: 'the room to be alone' })
-  await server.sql('postgres', `DROP DATABASE ${cluster.database} WITH (FORCE)`)
-  await server.sql('postgres', `CREATE DATABASE ${cluster.database}`)
-  await server.tool('pg_restore', ['--dbname', server.urlOf(cluster.database), dump])
-  const before = bmcs.map((bmc) => bmc.datagrams)
-  await Promise.all([a.restart(), b.restart()])
-  for (const victim of [a, b]) {
-    const seen = await until(async () => ((await doubt(victim)).in_doubt ? doubt(victim) : undefined), {
-      ...WAIT,
-      what: 'the doubt',
-    })
-    expect(seen.rooms.map((one) => one.room)).toEqual(['r1'])
-    expect(seen.nodes.map(({ uuid }) => uuid).sort()).toEqual([...lost].sort())
-    expect(await isReady(victim)).toBe(false)
-  }
-  await systemClock.sleep(QUIET_MS)
-  expect(bmcs.map((bmc) => bmc.datagrams)).toEqual(before)
-  for (const victim of [a, b]) {
-    const refused = await victim.call('PUT', `/v1/nodes/${uuids[1]}/states/power`, { target: 'power on' })
-    expect([refused.status, refused.headers['x-rackward-fault']]).toEqual([503, 'store.doubt'])
-  }
+    const dump = join(server.dir, 'dump')
+    await server.tool('pg_dump', ['--format=custom', `--file=${dump}`, server.urlOf(cluster.database)])
+    const lost = uuids.slice(0, 3)
+    await verb(b, lost[0] as string, 'manage')
+    for (const uuid of lost) {
+      const patch = [{ op: 'add', path: '/extra/tag', value: 'lost' }]
+      await until(async () => (await b.call('PATCH', `/v1/nodes/${uuid}`, patch)).status === 200, {
+        ...WAIT,
+        what: 'the change',
+      })
+    }
+    await allNodes(a, { what: 'all nodes to be managed', timeoutMs: 60_000 }, resting('manageable'))
+    const versions = () => new Map(made.holds().map(({ nodeUuid, version }) => [nodeUuid, version?.[3] ?? 0]))
+    await until(
+      async () => {
+        const rows = await cluster.sql('SELECT uuid, version FROM nodes')
+        return rows.every((row) => versions().get(String(row.uuid)) === Number(row.version))
+      },
+      { ...WAIT, what: 'the room to know all' },
+    )
 
-  const { revision } = await doubt(a)
-  const accepted = await b.call('POST', '/rackward/v1/store/doubt/accept', { revision })
-  expect(accepted.status).toBe(200)
-  for (const victim of [a, b]) await until(() => isReady(victim), { ...WAIT, what: 'both to work' })
-  expect([(await doubt(a)).epoch, (await doubt(b)).epoch]).toEqual([2, 2])
-  await verb(a, uuids[0] as string, 'manage')
-  await allNodes(b, { what: 'the restored nodes to be worked on', timeoutMs: 60_000 }, resting('manageable'))
-  await until(() => bmcs.every((bmc, n) => bmc.datagrams > (before[n] ?? 0)), { ...WAIT, what: 'polls of all' })
-  await until(() => made.holds().every(({ version }) => version?.[0] === 2), { ...WAIT, what: 'the new incarnation' })
+    const isRunning = how === 'running'
+    for (const victim of isRunning ? [] : [a, b]) await victim.end('SIGKILL')
+    await until(() => isRunning || connected() === 0, { ...WAIT, what: 'the room to be alone' })
+    await restore(dump)
+    let before = bmcs.map((bmc) => bmc.datagrams)
+    if (!isRunning) await Promise.all([a.restart(), b.restart()])
+    for (const victim of [a, b]) {
+      const seen = await until(async () => ((await doubt(victim)).in_doubt ? doubt(victim) : undefined), {
+        ...WAIT,
+        what: 'the doubt',
+      })
+      expect(seen.rooms.map((one) => one.room)).toEqual(['r1'])
+      expect(seen.nodes.map(({ uuid }) => uuid).sort()).toEqual([...lost].sort())
+      expect(await isReady(victim)).toBe(false)
+    }
+    // Until their leases ended without a database, they read the power.
+    if (isRunning) before = bmcs.map((bmc) => bmc.datagrams)
+    await systemClock.sleep(QUIET_MS)
+    expect(bmcs.map((bmc) => bmc.datagrams)).toEqual(before)
+    for (const victim of [a, b]) {
+      const refused = await victim.call('PUT', `/v1/nodes/${uuids[1]}/states/power`, { target: 'power on' })
+      expect([refused.status, refused.headers['x-rackward-fault']]).toEqual([503, 'store.doubt'])
+    }
 
-  // One that starts beside another one waits for no room.
-  await made.stop()
-  await a.end('SIGTERM')
-  await a.restart()
-  await until(() => isReady(a), { ...WAIT, what: 'the restarted one' })
-  expect(await a.log()).not.toContain('waited for no longer')
-}, 400_000)
+    const { revision } = await doubt(a)
+    const accepted = await b.call('POST', '/rackward/v1/store/doubt/accept', { revision })
+    expect(accepted.status).toBe(200)
+    for (const victim of [a, b]) await until(() => isReady(victim), { ...WAIT, what: 'both to work' })
+    expect([(await doubt(a)).epoch, (await doubt(b)).epoch]).toEqual([2, 2])
+    await verb(a, uuids[0] as string, 'manage')
+    await allNodes(b, { what: 'the restored nodes to be worked on', timeoutMs: 60_000 }, resting('manageable'))
+    await until(() => bmcs.every((bmc, n) => bmc.datagrams > (before[n] ?? 0)), { ...WAIT, what: 'polls of all' })
+    await until(() => made.holds().every(({ version }) => version?.[0] === 2), { ...WAIT, what: 'the new incarnation' })
+
+    // One that starts beside another one waits for no room.
+    await made.stop()
+    await a.end('SIGTERM')
+    await a.restart()
+    await until(() => isReady(a), { ...WAIT, what: 'the restarted one' })
+    expect(await a.log()).not.toContain('waited for no longer')
+  },
+  400_000,
+)

@@ -157,6 +157,13 @@ export class Rooms {
     this.parts.tell('room', { room: name, what: 'removed' })
   }
 
+  /** Those that are connected here dial again, and say what they know. Answers their names. */
+  redial(): string[] {
+    const names = [...this.sessions.keys()]
+    for (const session of this.sessions.values()) session.end()
+    return names
+  }
+
   /** Everything anew, to all that are connected here. */
   tellAll(): void {
     for (const session of this.sessions.values()) session.tellAll()
