@@ -98,6 +98,12 @@ export async function keepGiven(
   })
 }
 
+/** What a node was given is not on its disk any more, or nobody knows: an instance that comes without an image of ours
+ *  must not be taken for the one before. */
+export async function forgetGiven(store: Pick<Store, 'objects'>, nodeUuid: string): Promise<void> {
+  if (await store.objects.find(GIVEN, nodeUuid)) await store.objects.remove(GIVEN, nodeUuid)
+}
+
 export async function givenTo(store: Pick<Store, 'objects'>, nodeUuid: string): Promise<GivenImage | undefined> {
   const object = await store.objects.find(GIVEN, nodeUuid)
   return object && Given.safeParse(object.body).data

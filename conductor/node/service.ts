@@ -1,5 +1,4 @@
-/** What may be done to nodes, whoever asks. Guards are Ironic's; everything that moves a node goes through the
- *  worker. */
+/** What may be done to nodes, whoever asks. Guards are Ironic's; the worker moves the nodes. */
 import { isDeepStrictEqual } from 'node:util'
 import { Fault } from '../../kit/fault.ts'
 import type { Clock } from '../../kit/clock.ts'
@@ -19,7 +18,7 @@ import { checkFirmwareTarget } from './policy/firmware-target.ts'
 import { checkInterfaces, interfaceOf, managementOf, unsupported, type InterfaceName } from './policy/interfaces.ts'
 import { planFor, type PlanRequest } from './policy/plans.ts'
 import { BmcCommands, type BmcCommandsParts } from './run/bmc-commands.ts'
-import { writesImage, type LoaderRule } from './run/loader-rule.ts'
+import { forgetImage, writesImage, type LoaderRule } from './run/loader-rule.ts'
 import { checkBootVerb, type CheckMedia, type CheckRamdisk } from './run/media-check.ts'
 import { MediaCommands } from './run/media-commands.ts'
 import { SubscriptionCommands } from './run/subscription-commands.ts'
@@ -223,6 +222,7 @@ export class NodeService {
       })
     })
     if (verb === 'delete') await onFreed(node)
+    await forgetImage(store, node, { verb, plan })
     return done
   }
 

@@ -12,8 +12,10 @@ import {
 } from '../policy/loader-check.ts'
 import { nodeArchitecture } from '../policy/architecture.ts'
 import type { PlannedStep } from '../policy/steps.ts'
+import { forgetGiven } from '../../image-store/series.ts'
 import type { NodeRecord } from '../record.ts'
 import type { Store } from '../../store/port.ts'
+import type { Verb } from '../workflow/arrows.ts'
 import type { ImageSource } from './image-source.ts'
 
 export interface LoaderRuleParts {
@@ -25,6 +27,15 @@ export interface LoaderRuleParts {
 
 export const writesImage = (plan: readonly Pick<PlannedStep, 'step'>[]): boolean =>
   plan.some(({ step }) => step === 'write_image')
+
+/** After a verb with which a node loses the image that it was given, or gets an instance without one of ours. */
+export async function forgetImage(
+  store: Pick<Store, 'objects'>,
+  { uuid }: Pick<NodeRecord, 'uuid'>,
+  { verb, plan }: { readonly verb: Verb; readonly plan: readonly Pick<PlannedStep, 'step'>[] },
+): Promise<void> {
+  if (verb === 'delete' || verb === 'adopt' || (verb === 'deploy' && !writesImage(plan))) await forgetGiven(store, uuid)
+}
 
 export class LoaderRule {
   private readonly parts: LoaderRuleParts
