@@ -22,9 +22,11 @@ const TAIL = 4_000
 /** What Vagrant printed says why it failed; its own last line does not. */
 async function vagrant(args: readonly string[], timeoutMs = 30 * MINUTE_MS): Promise<string> {
   const { code, stdout, stderr } = await run(['vagrant', ...args], { timeoutMs, cwd: ROOT, env })
-  if (code !== 0)
-    throw new Error(`vagrant ${args.join(' ')} ended with ${code}:\n${stdout.slice(-TAIL)}\n${stderr.slice(-TAIL)}`)
-  return stdout
+  if (code === 0) return stdout
+  const why = `vagrant ${args.join(' ')} ended with ${code}:\n${stdout.slice(-TAIL)}\n${stderr.slice(-TAIL)}`
+  // At once: the whole takes more than an hour.
+  process.stderr.write(`${why}\n`)
+  throw new Error(why)
 }
 /** In the conductor's machine, as after `sudo -i`. */
 const inside = (script: string, timeoutMs = 5 * MINUTE_MS) =>
