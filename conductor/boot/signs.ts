@@ -71,3 +71,14 @@ export function withSign(
     details: [...others, ...(detail === '' ? [] : [detail])].slice(-MAX_DETAILS),
   }
 }
+
+/** Both as one. */
+export function joinedSigns(older: SignSeen | undefined, newer: SignSeen | undefined): SignSeen | undefined {
+  if (!older || !newer) return newer ?? older
+  return {
+    count: older.count + newer.count,
+    firstAtMs: Math.min(older.firstAtMs, newer.firstAtMs),
+    atMs: Math.max(older.atMs, newer.atMs),
+    details: [...older.details.filter((one) => !newer.details.includes(one)), ...newer.details].slice(-MAX_DETAILS),
+  }
+}

@@ -13,6 +13,8 @@ export type Step = Milestone | Sign | readonly [Milestone | Sign, string]
 export interface Seen {
   readonly node?: Partial<NodeRecord>
   readonly workflow?: Partial<Workflow>
+  /** System UUIDs that were heard from its address before it was told to boot. */
+  readonly machinesBefore?: readonly string[]
   /** In this order, a second apart. */
   readonly steps?: readonly Step[]
   readonly poll?: PollSeen
@@ -51,8 +53,11 @@ export const TO_IPXE: readonly Step[] = [
 export const TO_KERNEL: readonly Step[] = [...TO_IPXE, 'script', ['http-ask', '/ramdisk/kernel'], 'kernel']
 export const TO_INITRD: readonly Step[] = [...TO_KERNEL, ['http-ask', '/ramdisk/initrd'], 'initrd']
 
-export function accountOf({ node, workflow, steps = [], poll, agent, progress, ...more }: Seen) {
+export function accountOf({ node, workflow, steps = [], machinesBefore = [], poll, agent, progress, ...more }: Seen) {
   const sightings = new Sightings()
+  for (const detail of machinesBefore) sightings.sign('u', 'machine', { atMs: BOOTED_MS - 500, detail })
+  // Told twice, as by its order and when the server is switched on.
+  sightings.booting('u', BOOTED_MS - 100)
   sightings.booting('u', BOOTED_MS)
   steps.forEach((step, i) => {
     const [name, detail] = typeof step === 'string' ? [step, ''] : step

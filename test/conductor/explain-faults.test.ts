@@ -106,6 +106,29 @@ const FAULTS_SEEN: readonly (readonly [name: string, seen: Seen, first: RegExp])
     /two servers use the same MAC/,
   ],
   [
+    'duplicate MAC: the other machine was heard before the boot, and neither is trusted',
+    {
+      ...failed('node.claimed', 'two machines claimed boot 3 of this node'),
+      machinesBefore: ['11111111-0000'],
+      steps: [...TO_IPXE, ['machine', '22222222-0000'], 'dhcp', 'hello', 'agent-refused'],
+    },
+    /two servers use the same MAC/,
+  ],
+  [
+    'duplicate MAC: the agent of one of them falls silent',
+    { machinesBefore: ['11111111-0000'], steps: [...TO_INITRD, ['machine', '22222222-0000']], agent: 'silent' },
+    /two servers use the same MAC/,
+  ],
+  [
+    'one machine, before the boot and in it: it restarted by itself',
+    {
+      ...failed('node.claimed', 'two machines claimed boot 3 of this node'),
+      machinesBefore: ['22222222-0000'],
+      steps: [...TO_IPXE, ['machine', '22222222-0000'], 'dhcp', 'hello', 'agent-refused'],
+    },
+    /two machines claimed the same boot of the node, or its server restarted/,
+  ],
+  [
     'Secure Boot refuses iPXE',
     { steps: ['dhcp', ['loader', 'snponly.efi: iPXE'], ['says-refused', 'Access Denied']] },
     /Secure Boot is on and the firmware refused/,

@@ -29,6 +29,23 @@ test('the owner knows of the agent and of the boot that another conductor hears'
   expect(other.look('n').seen.size).toBe(0)
 })
 
+test('which machines asked before the boot is kept for a quarter of an hour, by a conductor that is told of the boot as well', () => {
+  const [owner, other] = [new Sightings(), new Sightings()]
+  told(owner, other)
+  for (const one of [owner, other]) {
+    one.sign('n', 'machine', { atMs: 900, detail: 'first' })
+    one.sign('n', 'offer', { atMs: 900, detail: '' })
+  }
+  owner.booting('n', 1_000)
+  told(owner, other)
+  for (const one of [owner, other]) {
+    expect(one.look('n').machinesBefore).toMatchObject({ details: ['first'] })
+    expect(one.look('n').signs.size).toBe(0)
+  }
+  owner.booting('n', 900 + 15 * 60_000)
+  expect(owner.look('n').machinesBefore).toBeUndefined()
+})
+
 test('an old sighting neither replaces a later one nor comes back after a new boot', () => {
   const [owner, other] = [new Sightings(), new Sightings()]
   told(other, owner)

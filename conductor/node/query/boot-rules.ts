@@ -1,6 +1,6 @@
 /** Why a boot does not go on, told by what was seen of it: rules in the order of how much their evidence proves. Pure.
  *  What is only missing is for `boot-causes.ts`. */
-import type { Sign, SignSeen } from '../../boot/signs.ts'
+import { joinedSigns, type Sign, type SignSeen } from '../../boot/signs.ts'
 import type { Cause } from './account.ts'
 import { evidenceOf, rule, stopping, type BootEvidence, type BootRule } from './boot-evidence.ts'
 import {
@@ -24,8 +24,8 @@ const SIGNED_REMEDY =
   'or switch Secure Boot off'
 
 /** Two machines under one address: their packets take turns in going to the wrong one. */
-const twins: BootRule = ({ live: { signs } }) => {
-  const machines = signs.get('machine')
+export function twins({ live: { signs, machinesBefore } }: Pick<BootEvidence, 'live'>): Cause[] {
+  const machines = joinedSigns(machinesBefore, signs.get('machine'))
   return machines && machines.details.length > 1
     ? [
         {

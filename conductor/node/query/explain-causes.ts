@@ -7,7 +7,7 @@ import type { Cause, PollSeen } from './account.ts'
 import { MISSING, type Missing } from './boot-causes.ts'
 import { bootPathOf } from './boot-path.ts'
 import { evidenceOf, type BootEvidence } from './boot-evidence.ts'
-import { causesBefore, causesSeen, sideCauses } from './boot-rules.ts'
+import { causesBefore, causesSeen, sideCauses, twins } from './boot-rules.ts'
 import { causesOfBmc } from './explain-bmc.ts'
 import { causesOfJump, causesOfSlow } from './explain-late.ts'
 import { lastSeenText, type Live } from './sightings.ts'
@@ -44,7 +44,8 @@ export function causesOf(facts: CauseFacts): Cause[] {
     if (!fault) return []
     // What was seen of the boot says more than that its time is over.
     const boot = fault === 'node.timeout' && facts.live.bootedAtMs > 0 ? causesOfBoot(facts) : []
-    return [...boot, ofFault(fault, node.lastError)]
+    const claimed = fault === 'node.claimed' ? twins(facts) : []
+    return [...boot, ...claimed, ofFault(fault, node.lastError)]
   }
   if (node.workflow.pendingEffects.length > 0 && node.workflow.tries > 0) return causesOfEffect(facts)
   if (kind !== 'waiting')
@@ -55,7 +56,7 @@ export function causesOf(facts: CauseFacts): Cause[] {
     ]
   if (node.workflow.phase === 'bmc') return causesOfBmc(node, facts.nowMs)
   // Its end needs the BMC, which is asked to restart the server.
-  if (node.agent) return [...causesOfAgent(facts), ...sideCauses(facts), ...causesOfLostBmc(facts)]
+  if (node.agent) return [...twins(facts), ...causesOfAgent(facts), ...sideCauses(facts), ...causesOfLostBmc(facts)]
   if (facts.hasPlace) return []
   return [
     ...switchedOff(facts),

@@ -1,7 +1,7 @@
 /** What was last seen of a node: milestones of its boot, its agent's progress. Kept in memory; milestones are events in
  *  the store too. */
 import { MILESTONE_ORDER, MILESTONES, milestonesOf, nextMilestone, type Milestone } from '../../boot/wire.ts'
-import { withSign, type Sign, type SignSeen } from '../../boot/signs.ts'
+import { joinedSigns, withSign, type Sign, type SignSeen } from '../../boot/signs.ts'
 import type { Progress } from '../../api/agent-wire.ts'
 
 export interface Sighting {
@@ -24,6 +24,8 @@ export interface Live {
   readonly seen: Map<Milestone, Sighting>
   /** What else was seen of this boot. */
   readonly signs: Map<Sign, SignSeen>
+  /** Which machines asked with its addresses shortly before this boot: another one of the same MAC address may have. */
+  machinesBefore?: SignSeen | undefined
   /** It waited in its loader, behind others that load the ramdisk: its place, when it asked last. */
   waiting: Sighting | null
   bootedAtMs: number
@@ -36,7 +38,7 @@ export interface Live {
 }
 
 /** As it is told to other conductors. */
-export interface SeenOfNode extends Omit<Live, 'seen' | 'signs' | 'queue' | 'pace'> {
+export interface SeenOfNode extends Omit<Live, 'seen' | 'signs' | 'queue' | 'pace' | 'machinesBefore'> {
   readonly uuid: string
   readonly signs: readonly (readonly [Sign, SignSeen])[]
   readonly seen: readonly (readonly [Milestone, Sighting])[]
@@ -50,6 +52,14 @@ const UNSEEN: Live = {
   agentAtMs: 0,
   progress: null,
   timings: {},
+}
+
+/** Longer than a server takes to start; a card that was moved meanwhile is told of for no longer. */
+const MACHINE_KEPT_MS = 15 * 60_000
+
+function machinesBefore({ signs, machinesBefore: before }: Live, nowMs: number): SignSeen | undefined {
+  const machines = joinedSigns(before, signs.get('machine'))
+  return machines && nowMs - machines.atMs < MACHINE_KEPT_MS ? machines : undefined
 }
 
 export class Sightings {
@@ -76,9 +86,10 @@ export class Sightings {
     for (const [uuid, { progress }] of this.nodes) if (progress) yield [uuid, progress]
   }
 
-  /** A new boot begins: what was seen of the last one says nothing about it. */
+  /** A new boot begins: what was seen of the last one says nothing about it, but which machines have its addresses. */
   booting(uuid: string, nowMs: number): void {
     const live = this.of(uuid)
+    live.machinesBefore = machinesBefore(live, nowMs)
     live.seen.clear()
     live.signs.clear()
     live.progress = null
@@ -126,7 +137,7 @@ export class Sightings {
     const uuids = [...(this.touched ?? [])]
     this.touched = new Set()
     return uuids.map((uuid) => {
-      const { seen, signs, queue: _queue, pace: _pace, ...live } = this.look(uuid)
+      const { seen, signs, queue: _queue, pace: _pace, machinesBefore: _machines, ...live } = this.look(uuid)
       return { uuid, ...live, seen: [...seen], signs: [...signs] }
     })
   }
@@ -147,6 +158,7 @@ export class Sightings {
     this.nodes.set(uuid, {
       ...(ours.queue ? { queue: ours.queue } : {}),
       ...(ours.pace && !isNewer ? { pace: ours.pace } : {}),
+      machinesBefore: isNewer ? machinesBefore(ours, bootedAtMs) : ours.machinesBefore,
       seen,
       signs,
       bootedAtMs,
