@@ -23,12 +23,12 @@ function textOf({ in_doubt, waits_for, rooms, nodes, accepted }: DoubtView): str
     const before = accepted ? `; ${said(accepted.by)} accepted it at ${accepted.at}` : ''
     return waits_for.length > 0
       ? `the conductor waits until its boot rooms have said what they know: ${waits_for.join(', ')}`
-      : `no boot room knows more than the database${before}`
+      : `nobody knows more than the database${before}`
   }
   const told = tableOf(
-    ['boot room', 'was told up to event', 'the database had', 'newer nodes', 'heard at'],
+    ['who', 'knows it up to event', 'the database had', 'newer nodes', 'heard at'],
     rooms.map((one) => [
-      one.room,
+      one.who === 'conductor' ? `conductor ${one.room}` : `boot room ${one.room}`,
       `${one.seq} (incarnation ${one.epoch})`,
       String(one.last_seq),
       String(one.nodes),
@@ -47,7 +47,7 @@ function textOf({ in_doubt, waits_for, rooms, nodes, accepted }: DoubtView): str
     ]),
   )
   return [
-    'the database is older than what boot rooms know; nothing is acted on:',
+    'the database is older than what is known of it; nothing is acted on:',
     told,
     nodes.length > 0 ? `nodes that it is wrong about:\n${list}` : 'the boot rooms know no node newer than the database',
     'restore a newer backup; or go on with this one: rackward store accept; or, where a boot room is wrong: rackward room remove NAME',

@@ -4,7 +4,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import type { ImageStore } from '../images/store.ts'
 import { isFault } from '../kit/fault.ts'
 import { bootMetrics, type OnBootTotals } from './boot/metrics.ts'
-import { roomMetrics } from './boot/rooms/metrics.ts'
+import { doubtMetrics, roomMetrics } from './boot/rooms/metrics.ts'
 import type { Rooms } from './boot/rooms/rooms.ts'
 import type { DoubtKeeper } from './doubt/keeper.ts'
 import type { ImageMoved } from './api/agent-wire.ts'
@@ -50,7 +50,8 @@ export async function conductorMetrics(
   collectDefaultMetrics({ register: registry, prefix: 'rackward_' })
   const registers = [registry]
   gauges(store, parts, registers)
-  if (parts.rooms) roomMetrics(registers, parts.rooms, parts.doubt)
+  if (parts.rooms) roomMetrics(registers, parts.rooms)
+  if (parts.doubt) doubtMetrics(registers, parts.doubt)
   const bmcSeconds = new Histogram({
     name: 'rackward_bmc_act_seconds',
     help: 'time of a command to a BMC, its wait in the queue included, by priority and end (ok, or a fault)',

@@ -18,11 +18,15 @@ export function storeCommands(program: Command): void {
   onServer(
     store
       .command('doubt')
-      .description('show whether the database is older than what boot rooms know, and which nodes it is wrong about'),
+      .description(
+        'show whether the database is older than what boot rooms and conductors know, and which nodes it is wrong about',
+      ),
   ).action(async (options) => (await import('../store-doubt.ts')).showDoubt(options))
   onServer(
     store
       .command('accept')
-      .description('go on with a database that is older than what boot rooms know; they forget what they knew'),
+      .description(
+        'go on with a database that is older than what boot rooms or conductors know; they forget what they knew',
+      ),
   ).action(async (options) => (await import('../store-doubt.ts')).acceptStore(options))
 }

@@ -2,16 +2,22 @@
 import * as z from 'zod'
 
 export const DoubtView = z.object({
-  in_doubt: z.boolean().describe('the database is older than what boot rooms know, and nothing is acted on'),
+  in_doubt: z
+    .boolean()
+    .describe('the database is older than what boot rooms or conductors know of it, and nothing is acted on'),
   waits_for: z.array(z.string()).describe('boot rooms that have not said yet what they know, after a start'),
   epoch: z.number().int().describe('the incarnation of the database; it grows with each acceptance'),
   revision: z.number().int().describe('what an acceptance must name'),
   rooms: z.array(
     z.object({
-      room: z.string(),
+      room: z.string().describe('its name'),
+      who: z
+        .enum(['room', 'conductor'])
+        .default('room')
+        .describe('a boot room that was told of it, or a conductor that saw it'),
       epoch: z.number().int(),
-      seq: z.number().int().describe('the last event of the database that the room was told of'),
-      last_seq: z.number().int().describe('how far the database had come when the room said so'),
+      seq: z.number().int().describe('the last event of the database that it knows of'),
+      last_seq: z.number().int().describe('how far the database had come when that was said'),
       heard_at: z.string().nullable(),
       heard_by: z.string().describe('the conductor'),
       nodes: z.number().int().describe('nodes that are newer in the room'),

@@ -36,6 +36,7 @@ export const storeRoutes = ({ doubt, store }: StoreRouteParts): DescribedRoute[]
       revision: version ?? 0,
       rooms: claims.map((claim) => ({
         room: claim.room,
+        who: claim.who,
         epoch: claim.epoch,
         seq: claim.seq,
         last_seq: claim.lastSeq,
@@ -53,7 +54,7 @@ export const storeRoutes = ({ doubt, store }: StoreRouteParts): DescribedRoute[]
       path: PATH,
       role: 'operator',
       answer: DoubtView,
-      summary: 'whether the database is older than what boot rooms know, and which nodes are',
+      summary: 'whether the database is older than what boot rooms and conductors know, and which nodes are',
       async handle(request) {
         mustBeWhole(request.actor, 'the database')
         return { body: await view() }
@@ -65,7 +66,8 @@ export const storeRoutes = ({ doubt, store }: StoreRouteParts): DescribedRoute[]
       role: 'admin',
       body: AcceptBody,
       answer: DoubtView,
-      summary: 'goes on with a database that is older than what boot rooms know; they take it for the newer one',
+      summary:
+        'goes on with a database that is older than what boot rooms or conductors know; they take it for the newer one',
       async handle(request) {
         mustBeWhole(request.actor, 'the database')
         const { revision } = checkInput(AcceptBody, request.body)

@@ -1,12 +1,11 @@
 /** Whether this conductor may act: not until the boot rooms have said what they know, and not while one of them knows
  *  more than the database. The conductors of a database know it of each other. */
 import type { Clock } from '../../kit/clock.ts'
-import { Fault, isFault } from '../../kit/fault.ts'
+import { Fault } from '../../kit/fault.ts'
 import { parsedOr } from '../../kit/json.ts'
 import type { Log } from '../../kit/log.ts'
 import { Loop } from '../../kit/loop.ts'
 import type { Random } from '../../kit/random.ts'
-import { untilFresh } from '../store/again.ts'
 import type { NodeOwner } from '../store/owner.ts'
 import type { Store } from '../store/port.ts'
 import {
@@ -21,9 +20,13 @@ import {
   type StoreTrust,
   type TrustBody,
 } from './standing.ts'
+import { claimant, whyClosed } from './words.ts'
+import { changeStanding } from './written.ts'
 
 export interface DoubtParts {
   readonly objects: Pick<Store['objects'], 'add' | 'put' | 'find'>
+  /** The hostname of this conductor. */
+  readonly conductor: string
   /** Undefined: no other conductor can open this store. */
   readonly owner: Pick<NodeOwner, 'tell' | 'listen'> | undefined
   readonly clock: Clock
@@ -58,7 +61,13 @@ export class DoubtKeeper {
   private awaited = new Set<string>()
   /** The database may be another one than before: what this conductor knows of it counts for nothing. */
   private asksAnew = false
-  /** Rooms that know more, while the database does not take that down. */
+  /** Rooms that were heard since the connection to the database was lost last; undefined: it never was. */
+  private heardAnew: Set<string> | undefined
+  /** Another database may answer: its record may have an older version than the one that is known. */
+  private anyVersion = false
+  /** What this conductor itself has seen, while the database does not take that down. */
+  private own: Claim | undefined
+  /** Who knows more, while the database does not take that down. */
   private readonly unsaved = new Set<string>()
   private cancelWait: () => void = () => undefined
   private loop: Loop | undefined
@@ -85,14 +94,32 @@ export class DoubtKeeper {
   /** The connection to the database was lost, and what answers now may be older. Other conductors do not know it
    *  either: it is for the rooms to say. */
   askAnew(rooms: readonly string[]): void {
+    this.heardAnew = new Set()
+    this.anyVersion = true
     if (rooms.length === 0) return
     this.asksAnew = true
     this.wait([...this.awaited, ...rooms])
     this.countDown()
   }
 
-  get isAskedAnew(): boolean {
-    return this.asksAnew
+  /** Whether what this conductor knows counts beside what this room says. */
+  knowsBeside = (room: string): boolean => this.heardAnew?.has(room) ?? true
+
+  /** The database has come less far than this conductor has seen itself: another one answers, or it lost changes. */
+  olderThanSeen({ seq: lastSeq, seen: seq }: { readonly seq: number; readonly seen: number }): void {
+    const { conductor: room, clock } = this.parts
+    const { epoch } = this.standing
+    this.anyVersion = true
+    this.own = { room, who: 'conductor', epoch, seq, lastSeq, atMs: clock.now(), by: room, count: 0, nodes: [] }
+    void this.claimOwn().catch(() => undefined)
+  }
+
+  /** Until the database takes it down. */
+  private async claimOwn(): Promise<void> {
+    const { own } = this
+    if (!own) return
+    await this.claim(own)
+    if (this.own === own) this.own = undefined
   }
 
   /** Rooms can dial now: those that do not are waited for no longer than this. */
@@ -119,6 +146,7 @@ export class DoubtKeeper {
     const onError = (error: unknown) => log.warn({ err: error }, 'whether the database is in doubt cannot be read')
     owner?.listen({ told: (text) => this.hear(text), missed: () => void this.refresh().catch(onError) })
     this.loop = new Loop({ clock, everyMs: LOOK_MS, onError }, async () => {
+      await this.claimOwn()
       await this.refresh()
       if (this.awaited.size > 0 && !this.asksAnew) await owner?.tell([JSON.stringify({ doubt: 'ask' })])
     })
@@ -156,14 +184,8 @@ export class DoubtKeeper {
 
   /** Why nothing is acted on; undefined: it is. */
   get why(): string | undefined {
-    const rooms = this.standing.claims.map(({ room }) => room)
-    if (rooms.length > 0)
-      return `the database is older than what the boot room${rooms.length > 1 ? 's' : ''} ${rooms.join(', ')} know${rooms.length > 1 ? '' : 's'}: nothing is acted on until an operator decides`
-    if (this.unsaved.size > 0)
-      return `the database is older than what boot rooms know (${[...this.unsaved].join(', ')}), and this cannot be written to it: nothing is acted on`
-    if (this.awaited.size === 0) return undefined
-    const since = this.asksAnew ? 'the connection to the database was lost' : 'the conductor has started'
-    return `${since}, and nothing is acted on until its boot rooms have said what they know (${[...this.awaited].join(', ')}), for ${WAIT_MS / 1000} s at most`
+    const { awaited, unsaved, asksAnew } = this
+    return whyClosed({ claims: this.standing.claims, unsaved, awaited, wasLost: asksAnew, waitMs: WAIT_MS })
   }
 
   /** Throws `store.doubt`. */
@@ -176,38 +198,41 @@ export class DoubtKeeper {
 
   /** A room has said what it knows, and knows nothing newer. */
   heard(room: string): void {
+    this.heardAnew?.add(room)
     if (this.unsaved.delete(room)) this.look()
     if (this.awaited.delete(room) && this.awaited.size === 0) this.endWait()
   }
 
-  /** A room knows more than the database. */
+  /** A room, or this conductor, knows more than the database. */
   async claim(claim: Claim): Promise<void> {
-    const before = this.standing.claims.find(({ room }) => room === claim.room)
+    const name = claimant(claim)
+    this.heardAnew?.add(name)
+    const before = this.anyVersion ? undefined : this.standing.claims.find((one) => claimant(one) === name)
     // One that dials again and again costs nothing.
     if (before && before.epoch === claim.epoch && before.seq === claim.seq && before.count === claim.count)
-      return void this.awaited.delete(claim.room)
+      return void this.awaited.delete(name)
     // It holds at once, and also while the database takes nothing.
-    this.unsaved.add(claim.room)
+    this.unsaved.add(name)
     this.look()
     const { claims } = await this.change((standing) => withClaim(standing, claim))
     // The database was accepted meanwhile.
-    if (!claims.some((one) => one.room === claim.room)) return this.heard(claim.room)
-    this.unsaved.delete(claim.room)
-    this.awaited.delete(claim.room)
+    if (!claims.some((one) => claimant(one) === name)) return this.heard(name)
+    this.unsaved.delete(name)
+    this.awaited.delete(name)
     this.look()
     if (before) return
-    const { room, epoch, seq, lastSeq, count } = claim
+    const { epoch, seq, lastSeq, count } = claim
     this.parts.log.warn(
-      { room, epoch, seq, lastSeq, nodes: count },
-      'the database is older than a boot room’s knowledge',
+      { room: name, epoch, seq, lastSeq, nodes: count },
+      'the database is older than what is known of it',
     )
-    this.parts.tell('store-doubt', { room, epoch, seq, lastSeq, nodes: count })
+    this.parts.tell('store-doubt', { room: name, epoch, seq, lastSeq, nodes: count })
   }
 
   /** What this room said counts no longer. */
   async forget(room: string): Promise<void> {
     this.heard(room)
-    if (!this.standing.claims.some((claim) => claim.room === room)) return
+    if (!this.standing.claims.some((claim) => claimant(claim) === room)) return
     await this.change((standing) => withoutRoom(standing, room))
   }
 
@@ -226,30 +251,9 @@ export class DoubtKeeper {
   }
 
   private async change(change: (standing: StoreTrust) => TrustBody): Promise<StoreTrust> {
-    const { objects, clock, random, owner } = this.parts
-    const standing = await untilFresh(async () => {
-      const object = await objects.find(STANDING, STANDING_NAME)
-      const body = { ...change(standingOf(object)) }
-      if (object) return standingOf(await objects.put({ ...object, updatedAtMs: clock.now(), body }))
-      const made = {
-        kind: STANDING,
-        uuid: random.uuid(),
-        version: 0,
-        name: STANDING_NAME,
-        nodeUuid: null,
-        uniqueKey: null,
-        createdAtMs: clock.now(),
-        updatedAtMs: null,
-        body,
-      }
-      await objects.add(made).catch((error: unknown) => {
-        // Another conductor was faster.
-        throw isFault(error, 'object.conflict') ? new Fault('store.moved', error.detail, { cause: error }) : error
-      })
-      return standingOf(made)
-    })
+    const standing = await changeStanding(this.parts, change)
     this.take(standing)
-    await owner?.tell([JSON.stringify({ doubt: 'look' })]).catch(() => undefined)
+    await this.parts.owner?.tell([JSON.stringify({ doubt: 'look' })]).catch(() => undefined)
     return standing
   }
 
@@ -276,7 +280,8 @@ export class DoubtKeeper {
 
   private take(standing: StoreTrust): void {
     // What was read earlier may arrive later.
-    if ((standing.version ?? -1) < (this.standing.version ?? -1)) return
+    if (!this.anyVersion && (standing.version ?? -1) < (this.standing.version ?? -1)) return
+    this.anyVersion = false
     const isOther = standing.epoch !== this.standing.epoch
     this.standing = standing
     this.look(isOther)

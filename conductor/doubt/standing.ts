@@ -3,6 +3,7 @@
 import * as z from 'zod'
 import { Fault } from '../../kit/fault.ts'
 import type { ObjectRecord } from '../store/port.ts'
+import { claimant } from './words.ts'
 
 export const STANDING = 'store standing'
 /** There is one. */
@@ -25,13 +26,15 @@ const NewerNode = z.object({
 })
 export type NewerNode = z.infer<typeof NewerNode>
 
-/** A boot room that was told of later states than the database has. */
+/** A boot room that was told of later states than the database has, or a conductor that saw them there itself. */
 const Claim = z.object({
+  /** Its name. */
   room: z.string(),
-  /** How far the database had come when it told the room last. */
+  who: z.enum(['room', 'conductor']).default('room'),
+  /** How far the database had come when it told the room last, or was seen. */
   epoch: Count,
   seq: Count,
-  /** How far it had come when the room said so. */
+  /** How far it had come when that was said. */
   lastSeq: Count,
   atMs: z.number(),
   /** By whom it was heard. */
@@ -69,7 +72,7 @@ export function standingOf(object: ObjectRecord | undefined): StoreTrust {
  *  is about was given up. */
 export function withClaim({ epoch, claims, accepted }: TrustBody, claim: Claim): TrustBody {
   if (claim.epoch < epoch) return { epoch, accepted, claims }
-  const others = claims.filter(({ room }) => room !== claim.room)
+  const others = claims.filter((one) => claimant(one) !== claimant(claim))
   const free = MAX_NAMED_OF_ALL - others.reduce((sum, { nodes }) => sum + nodes.length, 0)
   return { epoch, accepted, claims: [...others, { ...claim, nodes: claim.nodes.slice(0, Math.max(0, free)) }] }
 }
@@ -78,7 +81,7 @@ export function withClaim({ epoch, claims, accepted }: TrustBody, claim: Claim):
 export const withoutRoom = ({ epoch, claims, accepted }: TrustBody, room: string): TrustBody => ({
   epoch,
   accepted,
-  claims: claims.filter((claim) => claim.room !== room),
+  claims: claims.filter((claim) => claim.who === 'conductor' || claim.room !== room),
 })
 
 /** The records are to be believed: what was told from now on is newer than what any of these rooms knows. */
@@ -88,7 +91,7 @@ export const withAcceptance = (
 ): TrustBody => ({
   epoch: Math.max(epoch, ...claims.map((claim) => claim.epoch)) + 1,
   claims: [],
-  accepted: { by, atMs, rooms: claims.map(({ room }) => room) },
+  accepted: { by, atMs, rooms: claims.map(claimant) },
 })
 
 /** Every node that a room knows newer, the highest version of each, with the rooms that say so. */

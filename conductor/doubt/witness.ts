@@ -13,7 +13,10 @@ export interface WitnessParts {
   readonly conductor: string
   readonly epoch: () => number
   /** What this conductor has of a client, perhaps a moment old. */
-  readonly known: (mac: string) => { readonly nodeUuid: string; readonly version: OrderVersion } | undefined
+  readonly known: (
+    mac: string,
+    room: string,
+  ) => { readonly nodeUuid: string; readonly version: OrderVersion } | undefined
   /** Of the database, as no room that comes for the first time can have been told more by it. */
   readonly firstSeq: number | undefined
 }
@@ -49,11 +52,14 @@ export class Witness {
     const lastSeq = await this.lastSeq(room)
     const ahead = isAhead(mark, { epoch: own, seq: lastSeq })
     const at = { epoch: own, ahead }
-    const found = await this.newer(suspects(held, this.parts.known, at), at)
+    const found = await this.newer(
+      suspects(held, (mac) => this.parts.known(mac, room), at),
+      at,
+    )
     // Whoever the conductor itself told something newer meanwhile is met by now.
     this.met.add(room)
     if (!ahead && found.count === 0) return undefined
-    return { room, epoch, seq: mark.seq, lastSeq, atMs: clock.now(), by: conductor, ...found }
+    return { room, who: 'room', epoch, seq: mark.seq, lastSeq, atMs: clock.now(), by: conductor, ...found }
   }
 
   /** A conductor that has its database alone is the only one that tells rooms: what one knows that it has not met was

@@ -32,7 +32,10 @@ export class EventHub {
   /** Begins with what happens from now on. */
   async start(): Promise<void> {
     this.seq = await this.parts.journal.lastSeq()
-    this.stopWatching = this.parts.journal.watch((upToSeq) => upToSeq > this.seq && this.wake())
+    this.stopWatching = this.parts.journal.watch(
+      (upToSeq) => upToSeq > this.seq && this.wake(),
+      ({ seq }) => (this.seq = Math.min(this.seq, seq)),
+    )
   }
 
   async stop(): Promise<void> {
@@ -72,6 +75,8 @@ export class EventHub {
       for (let end = false; !end && !this.stopped;) {
         const afterSeq = this.seq
         const found = await this.parts.journal.scan(afterSeq, {}, this.parts.batch)
+        // The database was replaced by an older one meanwhile.
+        if (this.seq !== afterSeq) continue
         end = found.end
         this.seq = found.upToSeq
         await this.handOut({ afterSeq, upToSeq: found.upToSeq, events: found.events })

@@ -108,14 +108,20 @@ class Sender {
   private async run(): Promise<void> {
     const { journal, clock } = this.parts
     let wake: () => void = () => undefined
-    const stopWatching = journal.watch((upToSeq) => upToSeq > this.seq && wake())
+    const stopWatching = journal.watch(
+      (upToSeq) => upToSeq > this.seq && wake(),
+      ({ seq }) => (this.seq = Math.min(this.seq, seq)),
+    )
     this.abort.signal.addEventListener('abort', () => wake(), { once: true })
     try {
       while (!this.abort.signal.aborted) {
         const news = new Promise<void>((resolve) => {
           wake = resolve
         })
-        const { events, upToSeq, end } = await journal.scan(this.seq, this.filter, batchOf(this.hook.format, BATCH))
+        const from = this.seq
+        const { events, upToSeq, end } = await journal.scan(from, this.filter, batchOf(this.hook.format, BATCH))
+        // The database was replaced by an older one meanwhile.
+        if (this.seq !== from) continue
         if (events.length === 0) {
           // Events of other kinds are passed over once, and not with every commit.
           this.seq = upToSeq

@@ -44,8 +44,9 @@ export const EVENT_KINDS: Readonly<Record<string, string>> = {
   network: 'a network service reported on a port',
   room: 'a boot room was added, renewed or removed, or its connection began or ended: room, what',
   'store-doubt':
-    'the database is older than what a boot room knows, and nothing is acted on: room, last event of each, nodes',
-  'store-accepted': 'an operator goes on with a database that boot rooms know more than: by, epoch, rooms',
+    'the database is older than what a boot room or conductor knows, and nothing is acted on: room, last event of each, nodes',
+  'store-accepted':
+    'an operator goes on with a database that boot rooms or conductors know more than: by, epoch, rooms',
   'switch-port': 'a network card asked from another switch port than before: from, to',
   loader: 'a network card boots another loader: which loaders fell silent before it, and whether it booted',
   'unknown-mac': 'a network card that belongs to no node requested a network boot',

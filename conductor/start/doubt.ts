@@ -3,7 +3,7 @@ import { RoomRecords } from '../boot/rooms/records.ts'
 import { gatedOwner } from '../doubt/gated-owner.ts'
 import { DoubtKeeper } from '../doubt/keeper.ts'
 import { ownerAlone, type NodeOwner } from '../store/owner.ts'
-import { started, type Context } from './context.ts'
+import { hostnameOf, started, type Context } from './context.ts'
 import type { Storage } from './storage.ts'
 
 export interface Doubting {
@@ -20,6 +20,7 @@ export async function openDoubt(context: Context, { store, events }: Storage): P
   const firstSeq = config.store === 'sqlite' ? await store.journal.lastSeq() : undefined
   const doubt = new DoubtKeeper({
     objects: store.objects,
+    conductor: hostnameOf(config),
     owner: store.owner,
     clock,
     random,
@@ -31,6 +32,10 @@ export async function openDoubt(context: Context, { store, events }: Storage): P
   // Without boot rooms nobody can know more than the database.
   if (!config.rooms && !doubt.inDoubt && !store.owner) return { doubt, owner: store.owner, firstSeq }
   if (config.rooms) doubt.wait((await new RoomRecords(store.objects).all()).map(({ name }) => name))
+  store.journal.watch(
+    () => undefined,
+    (at) => doubt.olderThanSeen(at),
+  )
   await started(context, 'doubt', doubt)
   return { doubt, owner: gatedOwner(store.owner ?? ownerAlone(() => true), doubt), firstSeq }
 }

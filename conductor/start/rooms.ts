@@ -59,7 +59,7 @@ export function roomParts(
     clock,
     conductor,
     epoch,
-    known: (mac) => (doubt.isAskedAnew ? undefined : hub.clientAt(mac)),
+    known: (mac, room) => (doubt.knowsBeside(room) ? hub.clientAt(mac) : undefined),
     firstSeq,
   })
   const isThere = async (room: string) => (await records.find(room)) !== undefined
@@ -81,7 +81,7 @@ export function roomParts(
   store.owner?.listen({ missed: () => doubt.askAnew(rooms.redial()) })
   const load = async (): Promise<void> => {
     await addresses.load()
-    const unwatch = store.journal.watch(hub.reached)
+    const unwatch = store.journal.watch(hub.reached, hub.fellBack)
     hub.reached(await store.journal.lastSeq())
     await life.add(
       'boot rooms',

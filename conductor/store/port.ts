@@ -131,6 +131,9 @@ export interface ObjectStore {
 }
 
 /** Everything that happened, in order. */
+/** The database was replaced by an older one: its last event, and the last one that was seen here before. */
+export type WatchOlder = (at: { readonly seq: number; readonly seen: number }) => void
+
 export interface Journal {
   add(event: NewEvent): Promise<void>
   /** In one transaction. */
@@ -148,8 +151,9 @@ export interface Journal {
   scan(seq: number, filter: EventFilter, limit: number): Promise<{ events: SeenEvent[]; upToSeq: number; end: boolean }>
   one(seq: number, filter?: EventFilter): Promise<EventRecord | undefined>
   lastSeq(): Promise<number>
-  /** Calls back when there are events up to this number, whoever added them. The answer ends it. */
-  watch(listener: (upToSeq: number) => void): () => void
+  /** Calls back when there are events up to this number, whoever added them. `older`: when the database that answers
+   *  has come less far than it had before. The answer ends it. */
+  watch(listener: (upToSeq: number) => void, older?: WatchOlder): () => void
   /** How long nodes of this model were in this state: the newest of them, in milliseconds. */
   durations(model: string, state: string): Promise<number[]>
   /** Forgets events that are older, and durations that are too many: at most `limit` of each. Answers how many it was

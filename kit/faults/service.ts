@@ -167,7 +167,7 @@ export const SERVICE_FAULTS = {
   },
   'store.doubt': {
     retry: true,
-    description: 'the database may be older than what boot rooms know: it was restored from a backup',
+    description: 'the database may be older than what is known of it: it was restored from a backup',
     remedy:
       'see `rackward store doubt`: restore a newer backup, or go on with this one (`rackward store accept`); a boot room that is wrong is removed with `rackward room remove`',
   },

@@ -1,5 +1,5 @@
-/** Two conductors on a PostgreSQL that was restored from a dump, and a boot room that was told more than the dump has:
- *  neither acts until an operator says so, at either of them. */
+/** Conductors on a PostgreSQL that was restored from a dump: they have seen more themselves, or a boot room was told
+ *  more, than the dump has, and none of them acts until an operator says so, at any of them. */
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -94,24 +94,6 @@ const doubt = async (at: Victim) => (await at.call('GET', '/rackward/v1/store/do
 const isReady = async (at: Victim) => (await at.call('GET', '/readyz')).status === 200
 const resting = (state: string) => (node: NodeNow) => node.provision_state === state && node.reservation === null
 
-/** Beside the present database, in whose place it comes then: so it goes under running conductors as well. */
-async function restore(dump: string): Promise<void> {
-  const { database } = cluster
-  const beside = `${database}_restored`
-  const postgres = (text: string, values: unknown[] = []) => server.sql('postgres', text, values)
-  await postgres(`CREATE DATABASE ${beside}`)
-  await server.tool('pg_restore', ['--dbname', server.urlOf(beside), dump])
-  await postgres(`ALTER DATABASE ${database} WITH ALLOW_CONNECTIONS false`)
-  await postgres('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [database])
-  const isLeft = () =>
-    postgres(`ALTER DATABASE ${database} RENAME TO ${database}_lost`).then(
-      () => true,
-      () => false,
-    )
-  await until(isLeft, { ...WAIT, what: 'the database to be left' })
-  await postgres(`ALTER DATABASE ${beside} RENAME TO ${database}`)
-}
-
 test.each(['stopped', 'running'])(
   'both act on nothing after a restore under %s conductors, and both go on once it is accepted at one of them',
   async (how) => {
@@ -135,8 +117,7 @@ test.each(['stopped', 'running'])(
     )
     await until(() => made.holds().length === NODES, { ...WAIT, what: 'the orders' })
 
-    const dump = join(server.dir, 'dump')
-    await server.tool('pg_dump', ['--format=custom', `--file=${dump}`, server.urlOf(cluster.database)])
+    const dump = await server.dump(cluster.database)
     const lost = uuids.slice(0, 3)
     await verb(b, lost[0] as string, 'manage')
     for (const uuid of lost) {
@@ -159,15 +140,18 @@ test.each(['stopped', 'running'])(
     const isRunning = how === 'running'
     for (const victim of isRunning ? [] : [a, b]) await victim.end('SIGKILL')
     await until(() => isRunning || connected() === 0, { ...WAIT, what: 'the room to be alone' })
-    await restore(dump)
+    await server.replace(cluster.database, dump)
     let before = bmcs.map((bmc) => bmc.datagrams)
     if (!isRunning) await Promise.all([a.restart(), b.restart()])
     for (const victim of [a, b]) {
-      const seen = await until(async () => ((await doubt(victim)).in_doubt ? doubt(victim) : undefined), {
-        ...WAIT,
-        what: 'the doubt',
-      })
-      expect(seen.rooms.map((one) => one.room)).toEqual(['r1'])
+      const said = async () => {
+        const now = await doubt(victim)
+        return now.rooms.some(({ who }) => who === 'room') ? now : undefined
+      }
+      const seen = await until(said, { ...WAIT, what: 'the doubt' })
+      // Conductors that ran know it themselves: the first that comes back at least.
+      expect(seen.rooms.filter(({ who }) => who === 'room').map((one) => one.room)).toEqual(['r1'])
+      expect(seen.rooms.some(({ who }) => who === 'conductor')).toBe(isRunning)
       expect(seen.nodes.map(({ uuid }) => uuid).sort()).toEqual([...lost].sort())
       expect(await isReady(victim)).toBe(false)
     }
@@ -198,4 +182,56 @@ test.each(['stopped', 'running'])(
     expect(await a.log()).not.toContain('waited for no longer')
   },
   400_000,
+)
+
+test.each([
+  ['one', ['a']],
+  ['several', ['a', 'b']],
+])(
+  'without boot rooms, running conductors (%s) know themselves that the database is older',
+  async (conductors, hostnames) => {
+    const { postgres } = cluster.storeAt(server.urlOf(cluster.database)).store
+    const victims: Victim[] = []
+    for (const hostname of hostnames)
+      victims.push(
+        await cluster.start(hostname, {
+          store: { postgres: { ...postgres, conductors } },
+          powerSync: { everySeconds: 1 },
+        }),
+      )
+    const a = victims[0] as Victim
+    const [bmc] = bmcs as [RmcpBmc]
+    const uuid = await create(a, { name: 'n0', driver: 'ipmi', driver_info: bmc.driverInfo() })
+    await verb(a, uuid, 'manage')
+    await allNodes(a, { what: 'the node', timeoutMs: 60_000 }, resting('manageable'))
+
+    const dump = await server.dump(cluster.database)
+    const patch = [{ op: 'add', path: '/extra/tag', value: 'lost' }]
+    await until(async () => (await a.call('PATCH', `/v1/nodes/${uuid}`, patch)).status === 200, {
+      ...WAIT,
+      what: 'the change',
+    })
+    await server.replace(cluster.database, dump)
+    for (const victim of victims)
+      await until(async () => (await doubt(victim)).in_doubt, { ...WAIT, what: 'the doubt' })
+    // What the first that comes back writes hides it from the other, which is told.
+    for (const { who, room } of (await doubt(a)).rooms)
+      expect([who, hostnames.includes(room)]).toEqual(['conductor', true])
+    const before = bmc.datagrams
+    await systemClock.sleep(QUIET_MS)
+    expect(bmc.datagrams).toBe(before)
+    for (const victim of victims) {
+      const refused = await victim.call('PUT', `/v1/nodes/${uuid}/states/power`, { target: 'power on' })
+      expect([refused.status, refused.headers['x-rackward-fault']]).toEqual([503, 'store.doubt'])
+    }
+
+    const { revision } = await doubt(a)
+    expect((await a.call('POST', '/rackward/v1/store/doubt/accept', { revision })).status).toBe(200)
+    for (const victim of victims) await until(() => isReady(victim), { ...WAIT, what: 'work' })
+    await until(() => bmc.datagrams > before, { ...WAIT, what: 'a poll of the BMC' })
+    // Nothing of it is left.
+    await systemClock.sleep(QUIET_MS)
+    for (const victim of victims) expect([await isReady(victim), (await doubt(victim)).in_doubt]).toEqual([true, false])
+  },
+  200_000,
 )

@@ -144,6 +144,30 @@ export class Postgres {
     return name
   }
 
+  /** A dump of a database, to be restored by `replace`. */
+  async dump(database: string): Promise<string> {
+    const file = join(this.dir, `dump-${database}`)
+    await this.tool('pg_dump', ['--format=custom', `--file=${file}`, this.urlOf(database)])
+    return file
+  }
+
+  /** Restores a dump beside the present database, in whose place it comes then: so it goes under running conductors as
+   *  well. */
+  async replace(database: string, dump: string): Promise<void> {
+    const beside = `${database}_restored`
+    await this.sql('postgres', `CREATE DATABASE ${beside}`)
+    await this.tool('pg_restore', ['--dbname', this.urlOf(beside), dump])
+    await this.sql('postgres', `ALTER DATABASE ${database} WITH ALLOW_CONNECTIONS false`)
+    await this.sql('postgres', 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1', [database])
+    const isLeft = () =>
+      this.sql('postgres', `ALTER DATABASE ${database} RENAME TO ${database}_lost_${(this.databases += 1)}`).then(
+        () => true,
+        () => false,
+      )
+    await until(isLeft, { what: 'the database to be left', timeoutMs: 90_000, everyMs: 50 })
+    await this.sql('postgres', `ALTER DATABASE ${beside} RENAME TO ${database}`)
+  }
+
   async sql(database: string, text: string, values: unknown[] = []): Promise<Record<string, unknown>[]> {
     const client = new pg.Client({ connectionString: this.urlOf(database) })
     client.on('error', () => undefined)

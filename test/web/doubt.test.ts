@@ -45,7 +45,9 @@ test('what boot rooms know better stands above every page, for operators of all 
   await page.goto(`${bench.base}/ui/events`)
   const alert = page.getByRole('alert')
   await alert.waitFor()
-  expect(await alert.textContent()).toMatch(/older than what the boot rooms r1, <b>r2 know, and wrong about 1 server\./)
+  expect(await alert.textContent()).toMatch(
+    /older than what the boot room r1 and the boot room <b>r2 know, and wrong about 1 server\./,
+  )
   expect(await flaws(page)).toEqual([])
 
   const { page: other } = await bench.page()

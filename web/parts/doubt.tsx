@@ -1,5 +1,5 @@
-/** Above every page while nothing is acted on, because the database is older than what boot rooms know: which rooms say
- *  so, and how an operator goes on. */
+/** Above every page while nothing is acted on, because the database is older than what is known of it: who says so, and
+ *  how an operator goes on. */
 import type { DoubtView } from '../api.ts'
 import { usePolled } from '../poll.ts'
 import { me } from '../state.ts'
@@ -23,13 +23,12 @@ function Told() {
         {value.waits_for.join(', ')}.
       </p>
     )
-  const rooms = value.rooms.map(({ room }) => room)
-  const many = rooms.length > 1
+  const knowing = value.rooms.map(({ room, who }) => `the ${who === 'conductor' ? 'conductor' : 'boot room'} ${room}`)
   const newer = value.nodes.length
   return (
     <p class="problem card" role="alert">
-      Nothing is acted on: the database is older than what the boot room{many ? 's' : ''} {rooms.join(', ')}{' '}
-      {many ? 'know' : 'knows'}
+      Nothing is acted on: the database is older than what {knowing.join(' and ')}{' '}
+      {knowing.length > 1 ? 'know' : 'knows'}
       {newer > 0 ? `, and wrong about ${newer} ${newer === 1 ? 'server' : 'servers'}` : ''}. See them with{' '}
       <code>rackward store doubt</code>; then restore a newer backup, or go on with this one:{' '}
       <code>rackward store accept</code>.

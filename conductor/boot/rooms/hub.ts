@@ -68,6 +68,11 @@ export class RoomHub implements RoomServices {
     this.seq = Math.max(this.seq, seq)
   }
 
+  /** The store was replaced by an older one. */
+  readonly fellBack = ({ seq }: { readonly seq: number }): void => {
+    this.seq = seq
+  }
+
   segmentOf = (name: string): RoomSegment | undefined => this.segments.get(name)
 
   isFixed = (ip: string): boolean => this.fixed.has(ip)

@@ -5,12 +5,7 @@ import { certificateEndMs } from './records.ts'
 import type { DoubtKeeper } from '../../doubt/keeper.ts'
 import type { Rooms } from './rooms.ts'
 
-export function roomMetrics(
-  registers: Registry[],
-  rooms: Pick<Rooms, 'states'>,
-  doubt?: Pick<DoubtKeeper, 'now' | 'isOpen'>,
-): void {
-  if (doubt) doubtMetrics(registers, doubt)
+export function roomMetrics(registers: Registry[], rooms: Pick<Rooms, 'states'>): void {
   new Gauge({
     name: 'rackward_boot_room_connected',
     help: '1 for a boot room that is connected to a conductor, otherwise 0',
@@ -35,10 +30,10 @@ export function roomMetrics(
   })
 }
 
-function doubtMetrics(registers: Registry[], doubt: Pick<DoubtKeeper, 'now' | 'isOpen'>): void {
+export function doubtMetrics(registers: Registry[], doubt: Pick<DoubtKeeper, 'now' | 'isOpen'>): void {
   new Gauge({
     name: 'rackward_store_trusted',
-    help: '1 while this conductor acts; 0 while the database is older than what boot rooms know, or they were not heard yet',
+    help: '1 while this conductor acts; 0 while the database is older than what is known of it, or boot rooms were not heard yet',
     registers,
     collect() {
       this.set(doubt.isOpen ? 1 : 0)
@@ -51,7 +46,7 @@ function doubtMetrics(registers: Registry[], doubt: Pick<DoubtKeeper, 'now' | 'i
     registers,
     collect() {
       this.reset()
-      for (const { room, count } of doubt.now.claims) this.set({ room }, count)
+      for (const { room, who, count } of doubt.now.claims) if (who === 'room') this.set({ room }, count)
     },
   })
 }

@@ -1,5 +1,6 @@
 /** Why nothing is done to a node while the database is in doubt, and what boot rooms know of this one. Pure. */
 import type { Claim } from '../../doubt/standing.ts'
+import { toldTo } from '../../doubt/words.ts'
 import type { NodeRecord } from '../record.ts'
 import type { Cause } from './account.ts'
 
@@ -20,16 +21,16 @@ export function causesOfDoubt({ uuid, version }: NodeRecord, doubt: DoubtSeen | 
         : [],
     ),
   )
-  const rooms = doubt.claims.map(({ room, epoch, seq, lastSeq }) => {
-    const mark = `event ${seq} of incarnation ${epoch}`
-    return `the boot room ${room} was told of ${mark}; the database had come to event ${lastSeq}`
+  const rooms = doubt.claims.map((claim) => {
+    const mark = `event ${claim.seq} of incarnation ${claim.epoch}`
+    return `${toldTo(claim)} ${mark}; the database had come to event ${claim.lastSeq}`
   })
   return [
     {
       cause:
         own.length > 0
           ? 'this record is older than what a boot room was told of the node: the database was restored, and nothing is done to any node'
-          : 'the database is older than what a boot room was told, so nothing is done to any node; of this one no room knows more',
+          : 'the database is older than what others know of it, so nothing is done to any node; of this one no boot room knows more',
       evidence: [...own, ...rooms],
       remedy: REMEDY,
     },

@@ -58,6 +58,8 @@ export class Connections {
   failed: string | undefined
   /** The same of the last change: a server whose disk is full still answers questions. */
   changeFailed: string | undefined
+  /** Of a connection of the pool that was just made, before it is used. */
+  onMade: (client: Pick<pg.ClientBase, 'query'>) => Promise<void> = async () => undefined
 
   /** `servers`: shared by those of one store. */
   constructor({ url, password, tls, connections }: PostgresOptions, servers = serversOf(url)) {
@@ -82,7 +84,11 @@ export class Connections {
       ...this.config,
       max: connections,
       Client,
-      verify: (client, done) => void servers.prove(client).then(() => done(), done),
+      verify: (client, done) =>
+        void servers
+          .prove(client)
+          .then(() => this.onMade(client))
+          .then(() => done(), done),
     })
     // A connection that breaks while it rests is replaced when one is needed; one that breaks at work fails the
     // statement, and tells of it once more here.

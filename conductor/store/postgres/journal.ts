@@ -1,7 +1,7 @@
 /** The journal in PostgreSQL: rows that have a number, read in order, in pieces of a bounded size. */
 import type { DurationLimits } from '../durations.ts'
 import { readEvent, readSeen, type EventRow, type SeenRow } from '../event-rows.ts'
-import type { EventFilter, EventRecord, Journal, NewEvent } from '../port.ts'
+import type { EventFilter, EventRecord, Journal, NewEvent, WatchOlder } from '../port.ts'
 import type { Changes } from './changes.ts'
 import type { Connections } from './connect.ts'
 import { numbered, type PgWhere } from './listing.ts'
@@ -73,7 +73,8 @@ export class PostgresJournal implements Journal {
     return row?.last ?? 0
   }
 
-  watch = (listener: (upToSeq: number) => void): (() => void) => this.parts.numbering.watch(listener)
+  watch = (listener: (upToSeq: number) => void, older?: WatchOlder): (() => void) =>
+    this.parts.numbering.watch(listener, older)
 
   async durations(model: string, state: string): Promise<number[]> {
     const rows = await this.parts.connections.rows<{ took: number }>({

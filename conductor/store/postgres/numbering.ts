@@ -1,8 +1,10 @@
 /** Gives events their numbers after they were committed, so that who follows the numbers misses none, and tells who
  *  watches. Any conductor numbers what any has committed; a notification of the server is a doorbell and no more. */
+import type pg from 'pg'
 import type { Clock } from '../../../kit/clock.ts'
 import type { Connections } from './connect.ts'
 import { Hearing } from './hearing.ts'
+import type { WatchOlder } from '../port.ts'
 
 const AT_ONCE = 2_000
 /** Between two looks, where no doorbell rings: a conductor that died before it numbered its events, a notification that
@@ -12,7 +14,7 @@ const LOOK_MS = 1_000
 export class Numbering {
   private readonly connections: Connections
   private readonly clock: Clock
-  private readonly listeners = new Set<(upToSeq: number) => void>()
+  private readonly listeners = new Set<{ reached: (upToSeq: number) => void; older?: WatchOlder | undefined }>()
   private readonly abort = new AbortController()
   private seq = 0
   private unnumbered = false
@@ -38,9 +40,17 @@ export class Numbering {
     await this.doorbell.stop()
   }
 
-  watch(listener: (upToSeq: number) => void): () => void {
+  watch(reached: (upToSeq: number) => void, older?: WatchOlder): () => void {
+    const listener = { reached, older }
     this.listeners.add(listener)
     return () => this.listeners.delete(listener)
+  }
+
+  /** Of a connection that was just made, before anything else is asked there: another database may answer. */
+  async compare(client: Pick<pg.ClientBase, 'query'>): Promise<void> {
+    const seen = this.seq
+    const { rows } = await client.query<{ last: number }>('SELECT last FROM event_counter')
+    this.read(rows[0]?.last ?? 0, seen)
   }
 
   /** Events of this process were committed. */
@@ -69,6 +79,7 @@ export class Numbering {
   }
 
   private async number(): Promise<void> {
+    const seen = this.seq
     const [row] = await this.connections.rows<{ seq: number }>({
       name: 'number events',
       text: `SELECT number_events(${AT_ONCE}) AS seq`,
@@ -76,13 +87,22 @@ export class Numbering {
     const seq = row?.seq ?? 0
     // There may be more of them.
     if (seq >= this.seq + AT_ONCE) this.unnumbered = true
-    this.heard(seq)
+    this.read(seq, seen)
+  }
+
+  /** The number of the last event only grows in one database. `seen`: before it was asked for. */
+  private read(seq: number, seen: number): void {
+    if (seq >= seen) return this.heard(seq)
+    // It was told already by another connection.
+    if (this.seq < seen) return
+    this.seq = seq
+    for (const { older } of this.listeners) older?.({ seq, seen })
   }
 
   private heard(seq: number): void {
     if (!(seq > this.seq)) return
     this.seq = seq
-    for (const listener of this.listeners) listener(seq)
+    for (const { reached } of this.listeners) reached(seq)
   }
 
   private async look(): Promise<void> {

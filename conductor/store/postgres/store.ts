@@ -78,6 +78,7 @@ export async function openPostgres(options: PostgresOptions, parts: PostgresPart
     // It may have been moved while the lease was waited for.
     refuseMoved(await markIn(connections.rows))
     await numbering.start()
+    for (const one of [connections, own]) one.onMade = (client) => numbering.compare(client)
     return store
   } catch (error) {
     await store.close()

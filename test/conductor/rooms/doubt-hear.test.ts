@@ -39,6 +39,7 @@ afterEach(async () => {
 async function conductor(waitsFor: readonly string[] = []) {
   const seen: string[] = []
   const doubt = new DoubtKeeper({
+    conductor: 'c1',
     objects: store.objects,
     owner: undefined,
     clock: systemClock,

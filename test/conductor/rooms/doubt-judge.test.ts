@@ -132,6 +132,7 @@ test('what was accepted is doubted no more, neither by those who were ahead nor 
       const room = told(run(backup, lost))
       const claim: Claim = {
         room: 'r1',
+        who: 'room',
         ...room.mark,
         lastSeq: backup.seq,
         atMs: 1,
@@ -152,7 +153,7 @@ test('a backup from before an acceptance is doubted, and its own acceptance come
       const backup = run(EMPTY, before)
       const room = told(run({ ...backup, epoch }, after))
       expect(doubts(room, backup)).toBe(true)
-      const claim: Claim = { room: 'r1', ...room.mark, lastSeq: 0, atMs: 1, by: 'c1', count: 0, nodes: [] }
+      const claim: Claim = { room: 'r1', who: 'room', ...room.mark, lastSeq: 0, atMs: 1, by: 'c1', count: 0, nodes: [] }
       expect(withAcceptance(withClaim(FIRST, claim), { by: 'admin', atMs: 2 }).epoch).toBe(epoch + 1)
     }),
   )
@@ -185,6 +186,7 @@ test('claims name so many nodes together, and each counts its own', () => {
   }))
   const claim = (room: string): Claim => ({
     room,
+    who: 'room',
     epoch: 1,
     seq: 9,
     lastSeq: 5,
@@ -202,6 +204,7 @@ test('claims name so many nodes together, and each counts its own', () => {
 test('a room that is removed takes its claim along; of two rooms the nodes of both are listed, the newest word of each', () => {
   const claim = (room: string, held: number, uuid: string): Claim => ({
     room,
+    who: 'room',
     epoch: 1,
     seq: 9,
     lastSeq: 5,

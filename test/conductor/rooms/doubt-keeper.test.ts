@@ -70,6 +70,7 @@ async function conductor(rooms: readonly string[] = [], more: { hearsRooms?: boo
     },
   }
   const doubt = new DoubtKeeper({
+    conductor: 'c1',
     objects: store.objects,
     owner,
     clock,
@@ -91,6 +92,7 @@ async function conductor(rooms: readonly string[] = [], more: { hearsRooms?: boo
 
 const claim = (room: string, more: Partial<Claim> = {}): Claim => ({
   room,
+  who: 'room',
   epoch: 1,
   seq: 90,
   lastSeq: 50,
@@ -158,7 +160,7 @@ describe('a doubt', () => {
     await settled()
     for (const { doubt, seen } of [one, two]) {
       expect([doubt.inDoubt, seen]).toEqual([true, ['closed', 'doubted']])
-      expect(doubt.why).toContain('boot room r1 knows')
+      expect(doubt.why).toContain('(boot room r1)')
     }
     await two.doubt.accept({ by: 'root', version: version(two) })
     await settled()

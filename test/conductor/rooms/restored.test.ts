@@ -117,7 +117,7 @@ test('nothing is acted on after a restore until an operator accepts it; then wor
   const explained = async (uuid: string) =>
     JSON.stringify((await victim.call('GET', `/rackward/v1/nodes/${uuid}/explain`)).body)
   expect(await explained(known)).toContain('this record is older than what a boot room was told')
-  expect(await explained(rests)).toContain('of this one no room knows more')
+  expect(await explained(rests)).toContain('of this one no boot room knows more')
   // Records can be put right meanwhile, and the room is told nothing of it.
   await tagged(known, 'restored')
   await tagged(known, 'restored again')
