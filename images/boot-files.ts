@@ -14,6 +14,7 @@ import { fetchSource, type ImportTools } from './import.ts'
 import { ImportBudget } from './budget.ts'
 import type { OpenParts } from './open-url.ts'
 import type { ImageStore } from './store.ts'
+import { markUsed } from './used.ts'
 
 const ID = /^(?:sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})$/
 /** A file that was asked for this recently is kept: the record that will name it may not be saved yet. */
@@ -48,8 +49,7 @@ export class BootFiles {
   /** The id of a file with this checksum, if it is there; it counts as used now. */
   async find(checksum: Checksum): Promise<string | undefined> {
     const id = idOf(checksum)
-    const now = new Date(this.clock.now())
-    return utimes(bootFilePath(this.store.root, id), now, now).then(
+    return markUsed(bootFilePath(this.store.root, id), this.clock.now()).then(
       () => id,
       () => undefined,
     )

@@ -1,5 +1,4 @@
-/** Where images are kept: one directory per image, named by the hash of its raw bytes; it appears whole or not at
- *  all. */
+/** Where images are kept: a directory for each, named by the hash of its raw bytes; it appears whole or not at all. */
 import { chmod, mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { asFault, Fault } from '../kit/fault.ts'
@@ -9,6 +8,7 @@ import type { StoredImage } from './garbage.ts'
 import { ImageIndex, indexFlaw } from './index.ts'
 import { ImageOrigin } from './origin.ts'
 import { damageText } from './scrub-text.ts'
+import { markUsed } from './used.ts'
 
 const ID = /^[0-9a-f]{64}$/
 /** Beside the index of an image. */
@@ -128,7 +128,7 @@ export class ImageStore {
   /** An image that is about to be deployed: from now on it counts as used. */
   async use(idOrName: string, nowMs: number): Promise<ImageIndex> {
     const image = await this.find(idOrName)
-    await utimes(this.directory(image.id), new Date(nowMs), new Date(nowMs))
+    await markUsed(this.directory(image.id), nowMs)
     return image
   }
 
