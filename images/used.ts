@@ -1,5 +1,5 @@
-/** When an image, or a boot file, was used last: the time stamp of its folder or file. A store that this program may only
- *  read, such as one that is shared from another machine, keeps none, and serves all the same. */
+/** When an image, or a boot file, was used last: the time stamp of its folder or file. A store that this program may
+ *  only read, such as one that is shared from another machine, keeps none, and serves all the same. */
 import { stat, utimes } from 'node:fs/promises'
 
 const READ_ONLY = ['EROFS', 'EACCES', 'EPERM']

@@ -23,6 +23,11 @@ export function networkDataOf(spec: NodeSpec, networks: Networks): NetworkPart |
   if (!network) return undefined
   if (spec.configdrive?.network_data)
     throw new NetworkError(['network'], 'configdrive/network_data says it too; remove one of them')
+  if (spec.configdrive?.format === 'nocloud')
+    throw new NetworkError(
+      ['network'],
+      'it becomes network_data, which nocloud has not; write configdrive/network_config',
+    )
   const { links, base } = linksOf(spec)
   const services = new Set<string>()
   const vlans: NetworkPart[] = []

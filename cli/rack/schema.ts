@@ -3,10 +3,12 @@ import { isIP } from 'node:net'
 import { AskedCleanStep, AskedDeployStep, z } from '../../conductor/api/node-input.ts'
 import { Trait } from '../../conductor/api/traits.ts'
 import { PolicyChange } from '../../conductor/rollouts/site-acts.ts'
+import { DRIVE_FORMATS } from '../../conductor/node/policy/drive-form.ts'
 import { INTERFACES } from '../../conductor/node/policy/interfaces.ts'
 import { seriesReference } from '../../images/series.ts'
 import { isImageName } from '../../images/store.ts'
-import { hasUser, isCidr } from './addresses.ts'
+import { isCidr } from './addresses.ts'
+import { Bios, Firmware } from './baseline-schema.ts'
 
 /** Between the name of a secret and that of the node that it is made for. */
 export const PER_NODE = '@'
@@ -137,31 +139,6 @@ const UserData = z
   .union([z.string(), SecretRef, z.strictObject({ file: z.string().describe('Beside the rack file.') })])
   .describe('Text, a file, or a secret.')
 
-const SettingValue = z.union([z.string().max(255), z.number(), z.boolean()])
-const Bios = z
-  .record(z.string().min(1).max(255), SettingValue)
-  .refine((settings) => Object.keys(settings).length <= 100, 'names more than 100 settings')
-  .describe('BIOS settings that the server shall have; those that are not named stay as they are.')
-
-const Firmware = z
-  .record(
-    z.string().regex(/^(bios|bmc|nic:.{1,255})$/, 'is not one of bios, bmc and nic:SERIAL'),
-    z.strictObject({
-      version: z.string().min(1).max(255).describe('As the server names it once it is installed.'),
-      url: z
-        .url({ protocol: /^(https?|file)$/ })
-        .max(2048)
-        .refine((url) => !hasUser(url), 'has a user or a password, which all readers would see'),
-      checksum: z
-        .string()
-        .regex(/^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/i, 'is not sha256:HEX or sha512:HEX')
-        .optional(),
-      wait: z.number().int().min(1).max(86_400).optional().describe('Seconds before the next component.'),
-    }),
-  )
-  .refine((components) => Object.keys(components).length <= 16, 'names more than 16 components')
-  .describe('Firmware that the server shall have: bios, bmc or nic:SERIAL.')
-
 export const NodeSpec = z.strictObject({
   driver: z.string().min(1).max(255).optional().describe('ipmi, redfish, idrac or fake-hardware.'),
   bmc: z.string().min(1).max(255).optional().describe('Address of the BMC: ipmi_address or redfish_address.'),
@@ -197,9 +174,14 @@ export const NodeSpec = z.strictObject({
   image: Name.optional().describe('A name of `images`; needed for `want: active`.'),
   configdrive: z
     .strictObject({
+      format: z
+        .enum(DRIVE_FORMATS)
+        .optional()
+        .describe('config-2 (OpenStack’s, the usual one) or nocloud (a seed of cloud-init).'),
       meta_data: Dict.optional(),
       network_data: Dict.optional(),
-      vendor_data: Dict.optional(),
+      network_config: Dict.optional().describe('Of nocloud: network configuration of cloud-init, version 1 or 2.'),
+      vendor_data: z.union([z.string(), Dict]).optional(),
       user_data: UserData.optional(),
     })
     .optional(),

@@ -1,18 +1,17 @@
-/** The config drive of a node -> an ISO 9660 image labelled config-2 (OpenStack's config drive, which cloud-init and
- *  glean read). */
+/** The config drive of a node -> an ISO 9660 image labelled config-2 (OpenStack's config drive, which cloud-init, glean
+ *  and Ignition read), or cidata (NoCloud, which cloud-init reads). */
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { gunzip, type ZlibOptions } from 'node:zlib'
 import { Fault } from '../../kit/fault.ts'
 import { runOk } from '../../kit/run.ts'
+import { DRIVE_LABELS, driveFiles, driveFormat } from '../node/policy/drive-form.ts'
 import type { NodeRecord } from '../node/record.ts'
 import type { DriveContent } from '../store/port.ts'
 
 const TIMEOUT_MS = 60_000
-/** cloud-init reads `latest`; older readers know the first version only. */
-const VERSIONS = ['latest', '2012-08-10']
 
 export const wantsConfigDrive = (node: NodeRecord): boolean => node.configDrive !== null
 
@@ -46,38 +45,20 @@ async function unpack(packed: Buffer, limitBytes: number): Promise<Buffer> {
 }
 
 async function makeIso(node: NodeRecord, given: Record<string, unknown>): Promise<Buffer> {
+  const label = DRIVE_LABELS[driveFormat(given)]
   const dir = await mkdtemp(join(tmpdir(), 'rackward-configdrive-'))
   try {
-    for (const version of VERSIONS) {
-      const at = join(dir, 'tree/openstack', version)
-      await mkdir(at, { recursive: true })
-      for (const [file, content] of Object.entries(configFiles(node, given))) await writeFile(join(at, file), content)
+    for (const [path, content] of Object.entries(driveFiles(node, given))) {
+      const file = join(dir, 'tree', path)
+      await mkdir(dirname(file), { recursive: true })
+      await writeFile(file, content)
     }
-    const iso = join(dir, 'config-2.iso')
-    await runOk(['genisoimage', '-quiet', '-J', '-r', '-V', 'config-2', '-o', iso, join(dir, 'tree')], {
+    const iso = join(dir, 'drive.iso')
+    await runOk(['genisoimage', '-quiet', '-J', '-r', '-V', label, '-o', iso, join(dir, 'tree')], {
       timeoutMs: TIMEOUT_MS,
     })
     return await readFile(iso)
   } finally {
     await rm(dir, { recursive: true, force: true })
   }
-}
-
-/** The files of one version. uuid and host name are filled in where the user left them out: cloud-init does not start
- *  without a uuid. */
-export function configFiles(
-  node: Pick<NodeRecord, 'uuid' | 'name' | 'instanceUuid'>,
-  given: Record<string, unknown>,
-): Record<string, string> {
-  const meta = {
-    uuid: node.instanceUuid ?? node.uuid,
-    ...(node.name ? { name: node.name, hostname: node.name } : {}),
-    ...(given.meta_data as object | undefined),
-  }
-  const files: Record<string, string> = { 'meta_data.json': JSON.stringify(meta) }
-  if (given.network_data !== undefined) files['network_data.json'] = JSON.stringify(given.network_data)
-  if (given.vendor_data !== undefined) files['vendor_data2.json'] = JSON.stringify(given.vendor_data)
-  const user = given.user_data
-  if (user !== undefined && user !== null) files.user_data = typeof user === 'string' ? user : JSON.stringify(user)
-  return files
 }

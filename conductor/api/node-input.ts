@@ -3,6 +3,7 @@ import { isIPv4 } from 'node:net'
 import * as z from 'zod'
 import { Fault } from '../../kit/fault.ts'
 import { BOOT_DEVICES } from '../bmc/controller.ts'
+import { DRIVE_FORMATS } from '../node/policy/drive-form.ts'
 import { INTERFACES, type InterfaceName } from '../node/policy/interfaces.ts'
 import { NOT_A_UUID } from './phrases.ts'
 
@@ -215,10 +216,12 @@ export const ProvisionBody = z.strictObject({
     .union([
       z.string(),
       z.strictObject({
+        format: z.enum(DRIVE_FORMATS).optional(),
         meta_data: Dict.optional(),
         network_data: Dict.optional(),
+        network_config: Dict.optional(),
         user_data: z.union([z.string(), Dict]).nullish(),
-        vendor_data: Dict.optional(),
+        vendor_data: z.union([z.string(), Dict]).optional(),
       }),
     ])
     .nullish(),

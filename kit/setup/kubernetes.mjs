@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { isolatedApt } from './consul.mjs'
+import { isolatedApt } from './unpacked.mjs'
 
 /** Newer suites have the client's sources alone. */
 const SUITE = 'bookworm'

@@ -101,7 +101,7 @@ async function compile() {
   rmSync(old, { recursive: true })
   // Programs of the lab and the bench look for Consul as this file does.
   mkdirSync(join(ROOT, 'dist/kit/setup'), { recursive: true })
-  for (const file of ['kit/setup/consul.mjs', 'kit/setup/ui.mjs', 'kit/password-thread.js'])
+  for (const file of ['kit/setup/consul.mjs', 'kit/setup/unpacked.mjs', 'kit/setup/ui.mjs', 'kit/password-thread.js'])
     copyFileSync(join(ROOT, file), join(ROOT, 'dist', file))
   const bundle = [
     'esbuild',

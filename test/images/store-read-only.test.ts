@@ -1,5 +1,5 @@
-/** An image store that the conductor may only read, such as one that is shared from another machine: its images and boot
- *  files are found, and nobody notes when. */
+/** An image store that the conductor may only read, such as one that is shared from another machine: its images and
+ *  boot files are found, and nobody notes when. */
 import { mkdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'

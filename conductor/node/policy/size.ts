@@ -3,6 +3,7 @@ import { Fault } from '../../../kit/fault.ts'
 import type { DriveContent } from '../../store/port.ts'
 import type { PortRecord } from '../../store/port.ts'
 import type { NodeRecord } from '../record.ts'
+import { driveFormat } from './drive-form.ts'
 
 type Fields = Readonly<Record<string, unknown>>
 
@@ -63,5 +64,6 @@ export function checkDrive(given: unknown, limitBytes: number): DriveContent {
   const bytes = isText ? Math.floor((given.length * 3) / 4) : bytesOf(given)
   if (bytes > limitBytes)
     throw new Fault('input.invalid', `configdrive: it has ${bytes} bytes; ${limitBytes} are allowed`)
+  if (!isText) driveFormat(given as Record<string, unknown>)
   return given as DriveContent
 }

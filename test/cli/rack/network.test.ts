@@ -108,6 +108,11 @@ test.each<readonly [name: string, text: string, says: RegExp]>([
     file(`{ addresses: {} }`, '        configdrive: { network_data: { links: [] } }\n'),
     /network: configdrive\/network_data says it too; remove one/,
   ],
+  [
+    'a config drive that has no network_data',
+    file(`{ addresses: {} }`, '        configdrive: { format: nocloud }\n'),
+    /network: it becomes network_data, which nocloud has not; write configdrive\/network_config/,
+  ],
   ['a mode', file(`{ bond: { mode: lacp, ports: [0] }, addresses: {} }`), /network\/bond\/mode: /],
   [
     'no CIDR',

@@ -1,0 +1,1 @@
+export function ensureCloudInit(say?: (line: string) => void): string
