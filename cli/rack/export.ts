@@ -4,6 +4,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { RackNode } from '../../conductor/api/rack-schemas.ts'
 import { MASK } from '../../conductor/api/views.ts'
 import { isSecretKey } from '../../conductor/store/secrets.ts'
+import { isDict } from '../../kit/json.ts'
 import { digestOf } from '../../conductor/rollouts/plan.ts'
 import { seriesReference } from '../../images/series.ts'
 import { isImageName } from '../../images/store.ts'
@@ -108,14 +109,21 @@ const freeKey = (name: string, units: object): string => {
 
 /** The place as a rack file writes it; undefined: it is another one's, or nothing that a rack file would write. */
 function placeOf(value: unknown, places: Set<string>): { rack: string; unit: Record<string, unknown> } | undefined {
-  const { rack, u, height } = (value ?? {}) as { rack?: unknown; u?: unknown; height?: unknown }
+  const { ha_group: group, ...place } = (isDict(value) ? value : {}) as Record<string, unknown>
+  const { rack, u, height } = place
   if (typeof rack !== 'string' || !NAME_PATTERN.test(rack) || rack === UNPLACED) return undefined
-  if (isDeepStrictEqual(value, { rack })) return { rack, unit: {} }
-  if (!isUnit(u) || !isUnit(height) || !isDeepStrictEqual(value, { rack, u, height })) return undefined
+  if (
+    group !== undefined &&
+    !(typeof group === 'string' && group !== '' && group.length <= 64 && flawOf({ group }) === undefined)
+  )
+    return undefined
+  const grouped = group === undefined ? {} : { ha_group: escaped(group) }
+  if (isDeepStrictEqual(place, { rack })) return { rack, unit: grouped }
+  if (!isUnit(u) || !isUnit(height) || !isDeepStrictEqual(place, { rack, u, height })) return undefined
   const taken = Array.from({ length: height }, (_, i) => `${rack}, ${u + i}`)
   if (taken.some((one) => places.has(one))) return undefined
   for (const one of taken) places.add(one)
-  return { rack, unit: { u, height } }
+  return { rack, unit: { u, height, ...grouped } }
 }
 
 const isUnit = (value: unknown): value is number =>

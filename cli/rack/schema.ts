@@ -192,6 +192,12 @@ export const NodeSpec = z.strictObject({
     .regex(/^[a-z][a-z0-9-]{0,63}$/, 'may hold small letters, digits and -')
     .optional()
     .describe('What it is, such as host or arbiter; arbiters are worked on one at a time.'),
+  ha_group: z
+    .string()
+    .min(1)
+    .max(64)
+    .optional()
+    .describe('Servers of one group stand in for each other: admission.perGroup of them are worked on at once.'),
   want: z.enum(WANTS).optional().describe('The state; absent: it is left as it is.'),
   protect: z.boolean().optional().describe('From its first deploy on, nothing that ends something is done to it.'),
 })

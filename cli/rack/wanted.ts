@@ -1,4 +1,5 @@
 /** What a unit of a rack file means in the fields of the API: `field` or `field/key` -> value. Pure. */
+import { isDict } from '../../kit/json.ts'
 import { digestOf, SECRET_KEY } from '../../conductor/rollouts/plan.ts'
 import { INTERFACES } from '../../conductor/node/policy/interfaces.ts'
 import { addressKey, type Rack, type WantedUnit } from './resolve.ts'
@@ -59,10 +60,21 @@ export function fieldsOf({ spec, rack }: Pick<WantedUnit, 'spec' | 'rack'>): Rec
   if (address !== undefined && spec.bmc !== undefined) put(`driver_info/${address}`, spec.bmc)
   put('properties/root_device', spec.root_device)
   put('properties/capabilities', capabilitiesText(spec.capabilities))
-  // A place without a unit is one that the web console does not draw.
-  if (rack !== UNPLACED)
-    put('extra/rackward', { rack, ...(spec.u === undefined ? {} : { u: spec.u, height: spec.height ?? 1 }) })
+  const own = ownExtra({ spec, rack })
+  if (Object.keys(own).length > 0) put('extra/rackward', own)
   return Object.fromEntries(Object.entries(fields).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+/** `extra.rackward`: what the file says there, with place and group. A place without a unit is one that the web console
+ *  does not draw. */
+function ownExtra({ spec, rack }: Pick<WantedUnit, 'spec' | 'rack'>): Record<string, unknown> {
+  const given = spec.extra?.rackward
+  return {
+    ...(isDict(given) ? given : {}),
+    ...(spec.ha_group === undefined ? {} : { ha_group: spec.ha_group }),
+    ...(rack === UNPLACED ? {} : { rack }),
+    ...(rack === UNPLACED || spec.u === undefined ? {} : { u: spec.u, height: spec.height ?? 1 }),
+  }
 }
 
 /** Ironic's form: `boot_mode:uefi,secure_boot:true`. */

@@ -66,13 +66,18 @@ const { value: anything } = fc.letrec((tie) => ({
     fc.dictionary(key, tie('value'), { maxKeys: 3, noNullPrototype: true }),
   ),
 }))
+const group = { ha_group: fc.constantFrom<unknown>('db', '', '{n}', 'x'.repeat(65), 7, null, 'ü ~') }
 const place = fc.oneof(
-  fc.record({
-    rack: fc.constantFrom('r1', 'r2', UNPLACED, 'a b'),
-    u: fc.integer({ min: 0, max: 5 }),
-    height: fc.constantFrom(1, 2),
-  }),
-  fc.record({ rack: fc.constantFrom('r1', 'r2') }),
+  fc.record(
+    {
+      rack: fc.constantFrom('r1', 'r2', UNPLACED, 'a b'),
+      u: fc.integer({ min: 0, max: 5 }),
+      height: fc.constantFrom(1, 2),
+      ...group,
+    },
+    { requiredKeys: ['rack', 'u', 'height'] },
+  ),
+  fc.record({ rack: fc.constantFrom('r1', 'r2'), ...group }, { requiredKeys: ['rack'] }),
   anything,
 )
 const STATES = ['enroll', 'manageable', 'available', 'active', 'deploy failed', 'cleaning', 'clean failed', 'rescue']
