@@ -1,7 +1,7 @@
 /** `rackward node ...`: lists nodes, and sends requests for them. */
 import { until, systemClock } from '../kit/clock.ts'
 import { findPlace, openApi, type Api, type ServerOptions } from './server.ts'
-import { formatOf, pairs, print, said, show, tableOf } from './show.ts'
+import { formatOf, pairs, print, said, show } from './show.ts'
 import { CliError } from './error.ts'
 import { imageLine } from './image-line.ts'
 
@@ -9,7 +9,7 @@ export interface Common extends ServerOptions {
   readonly output?: string
 }
 
-interface NodeView {
+export interface NodeView {
   readonly uuid: string
   readonly name: string | null
   readonly provision_state: string
@@ -32,35 +32,6 @@ export async function listNodes(api: Api, query: string): Promise<NodeView[]> {
     path = page.next && page.nodes.length > 0 ? page.next.replace(/^https?:\/\/[^/]+.*?(?=\/v1\/)/, '') : undefined
   }
   return nodes
-}
-
-export async function list(options: Common & { state?: string; class?: string; failed?: boolean }): Promise<void> {
-  const format = formatOf(options.output)
-  const query = new URLSearchParams({
-    fields: 'uuid,name,provision_state,power_state,maintenance,resource_class,last_error',
-  })
-  if (options.state) query.set('provision_state', options.state)
-  if (options.class) query.set('resource_class', options.class)
-  const all = await listNodes(await connect(options), query.toString())
-  const nodes = options.failed
-    ? all.filter((node) => /failed|error/.test(node.provision_state) || node.last_error)
-    : all
-  const plain = nodes.map((node) => Object.fromEntries(Object.entries(node).filter(([name]) => name !== 'links')))
-  await show(plain, format, () =>
-    nodes.length === 0
-      ? 'there are no nodes; enroll one with: rackward node enroll'
-      : tableOf(
-          ['name', 'state', 'power', 'class', 'uuid', 'last error'],
-          nodes.map((node) => [
-            node.name,
-            node.maintenance ? `${node.provision_state} (maintenance)` : node.provision_state,
-            node.power_state,
-            node.resource_class,
-            node.uuid,
-            node.last_error ?? '',
-          ]),
-        ),
-  )
 }
 
 const SHOWN = [

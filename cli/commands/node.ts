@@ -33,8 +33,9 @@ export function nodeCommands(program: Command): void {
       .description('list nodes')
       .option('--state <state>', 'in this provision state')
       .option('--class <name>', 'of this resource class')
-      .option('--failed', 'that need attention'),
-  ).action(async (options) => (await nodes()).list(options))
+      .option('--failed', 'that need attention')
+      .option('--images', 'with the image that each runs, and whether it is behind its channel'),
+  ).action(async (options) => (await import('../node-list.ts')).list(options))
   onServer(node.command('show').argument('<node>', 'name or UUID').description('show a node')).action(
     async (ident: string, options) => (await nodes()).showNode(ident, options),
   )

@@ -15,7 +15,16 @@ import {
   type Series,
 } from '../../images/series.ts'
 import { checkImageName, type ImageStore } from '../../images/store.ts'
-import { changeSeries, everySeries, findSeries, givenTo, standingOf, type KeptSeries } from '../image-store/series.ts'
+import {
+  changeSeries,
+  everyGiven,
+  everySeries,
+  findSeries,
+  givenTo,
+  standingOf,
+  type GivenImage,
+  type KeptSeries,
+} from '../image-store/series.ts'
 import type { ImageTrust } from '../image-store/trust.ts'
 import type { NodeRecord } from '../node/record.ts'
 import { STATES } from '../node/workflow/states.ts'
@@ -46,6 +55,8 @@ export interface SeriesRouteParts extends Pick<RouteParts, 'nodes'> {
 }
 
 const PATH = '/rackward/v1/image-series'
+/** Nodes of a page that are looked up one by one. */
+const FEW = 20
 
 export const seriesRoutes = (parts: SeriesRouteParts): DescribedRoute[] => [
   {
@@ -148,7 +159,7 @@ export const seriesRoutes = (parts: SeriesRouteParts): DescribedRoute[] => [
     summary: 'which image and version a node was deployed with, and whether it is behind its channel',
     async handle(request) {
       const node = await nodeOf(parts, request)
-      return { body: { image: (await imageOf(parts.store, node, await seriesByName(parts.store))) ?? null } }
+      return { body: { image: (await imageOf(node, await lookups(parts.store))) ?? null } }
     },
   },
 ]
@@ -186,10 +197,11 @@ async function statusOf(
     { includeChildren: true, ...project },
     { limit, sortKey: 'id', descending: false, ...(marker === undefined ? {} : { marker }) },
   )
-  const series = await seriesByName(store)
+  // One look at all costs less than one for each of many.
+  const known = await lookups(store, limit > FEW ? await everyGiven(store) : undefined)
   const found: NodeImage[] = []
   for (const node of nodes) {
-    const image = standing(actor, node) === 'none' ? undefined : await imageOf(store, node, series)
+    const image = standing(actor, node) === 'none' ? undefined : await imageOf(node, known)
     const { uuid, name, provisionState } = node
     if (image && (behind !== 'true' || image.behind === true))
       found.push({ uuid, name, provision_state: provisionState, ...image })
@@ -197,16 +209,23 @@ async function statusOf(
   return { nodes: found, next: nodes.length === limit ? (nodes.at(-1)?.uuid ?? null) : null }
 }
 
-const seriesByName = async (store: Store) => new Map((await everySeries(store)).map((one) => [one.name, one]))
+interface Lookups {
+  readonly series: ReadonlyMap<string, KeptSeries>
+  readonly given: (uuid: string) => Promise<GivenImage | undefined>
+}
+
+const lookups = async (store: Store, all?: ReadonlyMap<string, GivenImage>): Promise<Lookups> => ({
+  series: new Map((await everySeries(store)).map((one) => [one.name, one])),
+  given: async (uuid) => (all ? all.get(uuid) : givenTo(store, uuid)),
+})
 
 /** Undefined: it has no instance, or was deployed by an older conductor. */
 async function imageOf(
-  store: Store,
   { uuid, instanceInfo, provisionState }: NodeRecord,
-  series: ReadonlyMap<string, KeptSeries>,
+  { series, given: givenOf }: Lookups,
 ): Promise<GivenView | undefined> {
   const deploy = instanceInfo.image_source === undefined ? undefined : STATES[provisionState].image
-  const given = deploy && (await givenTo(store, uuid))
+  const given = deploy && (await givenOf(uuid))
   if (!given) return undefined
   const { name, ...rest } = standingOf(given, series)
   const known = { source: given.source, image: given.image, series: name, ...rest, deploy }

@@ -148,6 +148,8 @@ test('the status comes in pages, and a page may have less nodes than were looked
     }
     return pages
   }
+  // Looked up one by one, and all at once.
+  expect(await everyPage({ limit: 1_000 })).toEqual([(await everyPage({ limit: 2 })).flat()])
   const all = await everyPage({ limit: 2 })
   expect(all).toHaveLength(3)
   expect(all.flat().toSorted()).toEqual(['a', 'b', 'd', 'e'])

@@ -34,6 +34,12 @@ export const channels: readonly Run[] = [
     prints: /follows/,
   },
   {
+    command: 'rackward node list --images',
+    // A node of fake hardware writes no image, so none is told; the columns are there.
+    within: '{}; rackward node list --images -o json',
+    prints: /image +channel[^]*follows[^]*"image": null/,
+  },
+  {
     command: 'rackward image rollback web stable',
     within: '{}; rackward image channels web; rackward image status --behind -o json',
     prints: /\[\]/,
