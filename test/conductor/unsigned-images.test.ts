@@ -134,6 +134,28 @@ test.each([false, true])(
   },
 )
 
+test.each([
+  ['signed by no trusted key', {}, { trustedKeys: [someKey()] }, 'images.trustedKeys'],
+  ['without a signed loader', SECURE, {}, 'carries no signature'],
+] as const)(
+  'custom-agent, an image %s: of no account where no step writes it, refused where a template does',
+  async (_, properties, images, says) => {
+    await makeImage('plain', { [BOOT]: loader(false) })
+    await start({}, properties, images)
+    await api('PATCH', '/v1/nodes/n1', [{ op: 'add', path: '/deploy_interface', value: 'custom-agent' }])
+    await wants({ image_source: 'plain' })
+    expect(await validated()).toEqual({ result: true })
+    const write = { interface: 'deploy', step: 'write_image', args: {}, priority: 80 }
+    expect((await api('POST', '/v1/deploy_templates', { name: 'CUSTOM_WRITE', steps: [write] })).status).toBe(201)
+    await api('PUT', '/v1/nodes/n1/traits', { traits: ['CUSTOM_WRITE'] })
+    await wants({ image_source: 'plain', traits: ['CUSTOM_WRITE'] })
+    expect(await validated()).toMatchObject({ result: false, reason: expect.stringContaining(says) })
+    const refused = await deploy()
+    expect([refused.status, JSON.stringify(refused.body)]).toEqual([400, expect.stringContaining(says)])
+    expect([(await node()).provision_state, bmc]).toEqual(['available', []])
+  },
+)
+
 test('an unknown way to start the image (reboot) is refused with the request, by its field', async () => {
   await makeImage('signed', { [BOOT]: loader(true) })
   await start()

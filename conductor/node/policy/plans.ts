@@ -173,3 +173,11 @@ async function templates(node: NodeRecord, store: Store): Promise<{ at: string; 
     template ? [{ at: `deploy template ${template.name}/steps`, steps: template.body.steps as AskedStep[] }] : [],
   )
 }
+
+/** The step of deploy templates that writes the image of a node with deploy_interface custom-agent; empty: nothing but
+ *  the steps of a request would write it. Of several templates the last one counts, as in a plan. */
+export async function templatesWrite(node: NodeRecord, store: Store): Promise<readonly AskedStep[]> {
+  const steps = (await templates(node, store)).flatMap((template) => template.steps)
+  const last = steps.filter((step) => step.interface === 'deploy' && step.step === 'write_image').at(-1)
+  return last && (last.priority ?? 0) > 0 ? [last] : []
+}

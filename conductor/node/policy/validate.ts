@@ -10,6 +10,7 @@ import { checkLoader, loaderWords } from './loader-check.ts'
 import type { LoaderRule } from '../run/loader-rule.ts'
 import { inspectsByBmc, interfaceOf, type InterfaceName } from './interfaces.ts'
 import type { NodeRecord } from '../record.ts'
+import { templatesWrite } from './plans.ts'
 import { checkTargetRaid } from './software-raid.ts'
 import { deployKindOf } from './steps.ts'
 
@@ -31,9 +32,12 @@ export async function validateNode(
   },
 ): Promise<Verdicts> {
   const { store, bmcs, hashPassword, sources, loaderRule } = parts
-  const loader = usesAgent(node) ? await loaderRule.look(node) : undefined
-  const ofImage = usesAgent(node) && deployKindOf(node.interfaces.deploy ?? null) === 'direct'
-  const untrusted = ofImage ? await loaderRule.checkTrust(node).catch((error: Error) => error) : undefined
+  // An image that is named there and not written is of no account.
+  const kind = usesAgent(node) ? deployKindOf(node.interfaces.deploy ?? null) : undefined
+  const written = kind === 'custom-agent' ? await templatesWrite(node, store) : []
+  const writes = kind === 'direct' || written.length > 0
+  const loader = writes ? await loaderRule.look(node) : undefined
+  const untrusted = writes ? await loaderRule.checkTrust(node).catch((error: Error) => error) : undefined
   const ports = await store.ports({ nodeUuid: node.uuid }, ALL)
   const verdict = (check: () => void) => {
     try {
@@ -74,7 +78,7 @@ export async function validateNode(
       ...foreignAgent(node),
       ...(usesAgent(node)
         ? said(loaderWords(loader), () => {
-            checkSources(node, [], sources)
+            checkSources(node, written, sources)
             if (untrusted) throw untrusted
             checkLoader(loader, loaderRule.rule)
           })
