@@ -9,7 +9,8 @@ import { print, said, yamlText } from '../show.ts'
 import { exportOf, type ExportedFile } from './export.ts'
 import { checkTarget, inventoryOf } from './export-to/write.ts'
 import { MAX_FILE_BYTES } from './located.ts'
-import { everyNode } from './observe.ts'
+import { exportedSite } from './export-site.ts'
+import { everyNamed, everyNode } from './observe.ts'
 
 export interface ExportOptions extends Common {
   readonly site?: string
@@ -23,13 +24,18 @@ const UNITS_A_FILE = 100
 
 export async function exportRack(options: ExportOptions): Promise<void> {
   if (options.to !== undefined) checkTarget(options.to, options.out)
-  const { nodes } = await everyNode(await connect(options))
+  const api = await connect(options)
+  const { nodes } = await everyNode(api)
   const sites = [...new Set(nodes.flatMap(({ recorded }) => recorded?.site ?? []))].toSorted()
   if (options.site === undefined && sites.length > 1)
     throw new CliError('usage', `files of several sites were applied (${sites.join(', ')}): choose one with --site`)
   const { file, left } = exportOf(nodes, options.site ?? sites[0] ?? 'exported')
   tell(left)
-  if (options.to === undefined) return writeRack(file, options.out)
+  if (options.to === undefined) {
+    const { left: unsaid, templates, runbooks } = await exportedSite(await everyNamed(api))
+    tell(unsaid)
+    return writeRack({ ...file, templates, runbooks }, options.out)
+  }
   const inventory = await inventoryOf(file, options.to)
   tell(inventory.left)
   if (options.out === undefined) print(inventory.text.trimEnd())

@@ -26,6 +26,8 @@ export interface ExportedFile {
   site: string
   secrets: Record<string, { env: string }>
   images: Record<string, Readonly<Record<string, string>>>
+  templates?: Record<string, Readonly<Record<string, unknown>>>
+  runbooks?: Record<string, Readonly<Record<string, unknown>>>
   racks: Record<string, { units: Record<string, Record<string, unknown>> }>
 }
 

@@ -101,6 +101,21 @@ async function seenSite(api: Api, { file }: Rack): Promise<SeenSite> {
   }
 }
 
+/** All deploy templates and runbooks that there are. */
+export async function everyNamed(api: Api): Promise<Pick<SeenSite, 'templates' | 'runbooks'>> {
+  const every = async (envelope: 'deploy_templates' | 'runbooks') => {
+    const found = new Map<string, Record<string, unknown>>()
+    for (let path: string | undefined = `/v1/${envelope}?detail=true`; path !== undefined;) {
+      const page = (await api.ask('GET', path)) as Record<string, { name: string }[]> & { next?: string }
+      const all = page[envelope] ?? []
+      for (const one of all) found.set(one.name, one)
+      path = all.length > 0 ? page.next?.replace(/^https?:\/\/[^/]+.*?(?=\/v1\/)/, '') : undefined
+    }
+    return found
+  }
+  return { templates: await every('deploy_templates'), runbooks: await every('runbooks') }
+}
+
 const unlessMissing = (error: unknown): undefined => {
   if (error instanceof CliError && error.kind === 'missing') return undefined
   throw error

@@ -5,7 +5,7 @@ import { decidedBody, type NamedAct, type PolicyChange, type SiteAct } from '../
 import { placeText, findAt } from './located.ts'
 import type { Rack } from './resolve.ts'
 
-type Body = Readonly<Record<string, unknown>>
+export type Body = Readonly<Record<string, unknown>>
 type GivenPlan = Body & { readonly steps: readonly unknown[] }
 
 /** What is there; undefined: the file says nothing of its kind. */
@@ -15,13 +15,13 @@ export interface SeenSite {
   readonly policy?: Body
 }
 
-const KINDS = [
+export const SITE_KINDS = [
   ['templates', 'deploy template'],
   ['runbooks', 'runbook'],
 ] as const
 
 export const siteActs = (rack: Rack, seen: SeenSite): SiteAct[] => [
-  ...KINDS.flatMap(([key, what]) => namedActs(rack, key, { what, now: seen[key] ?? new Map() })),
+  ...SITE_KINDS.flatMap(([key, what]) => namedActs(rack, key, { what, now: seen[key] ?? new Map() })),
   ...policyAct(rack, seen.policy ?? {}),
 ]
 
@@ -97,7 +97,7 @@ const sorted = <T>(map: Readonly<Record<string, T>> = {}): [string, T][] =>
 /** Nothing is recorded of them: whatever differs is to be applied. */
 export function siteDrift(rack: Rack, seen: SeenSite) {
   const { file } = rack
-  const named = KINDS.flatMap(([key, what]) =>
+  const named = SITE_KINDS.flatMap(([key, what]) =>
     sorted<GivenPlan>(file[key]).flatMap(([name, given]) => {
       const body = decidedBody(what, given)
       const found = seen[key]?.get(name)

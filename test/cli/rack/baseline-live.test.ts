@@ -1,6 +1,6 @@
 /** BIOS settings, firmware, deploy templates and runbooks of a rack file on a real conductor: brought about by an
  *  apply, watched by drift, and by servicing on an active server. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -174,5 +174,12 @@ runbooks:
     })
     const { deploy_templates: all } = (await ask('/v1/deploy_templates')) as { deploy_templates: { name: string }[] }
     expect(all.map(({ name }) => name).toSorted()).toEqual(['CUSTOM_OTHER', 'CUSTOM_SMT'])
+
+    const out = join(dir, 'exported-site.yaml')
+    expect((await rackward(['export', '--site', 'plans', '--out', out])).code).toBe(0)
+    const text = await readFile(out, 'utf8')
+    for (const name of ['CUSTOM_OTHER', 'CUSTOM_SMT', 'CUSTOM_RESET']) expect(text).toContain(`  ${name}:\n    steps:`)
+    const replanned = await rackward(['plan', '-f', out])
+    expect([replanned.code, replanned.stderr]).toEqual([0, ''])
   },
 )

@@ -1,0 +1,73 @@
+/** Deploy templates and runbooks in an exported rack file: their plan is empty, and what a file cannot hold is told. */
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { stringify as yamlOf } from 'yaml'
+import { exportedSite } from '../../../cli/rack/export-site.ts'
+import { readLocated } from '../../../cli/rack/located.ts'
+import { resolve } from '../../../cli/rack/resolve.ts'
+import { siteActs, type SeenSite } from '../../../cli/rack/site.ts'
+import { MASK } from '../../../conductor/api/views.ts'
+
+const step = { interface: 'bios', step: 'factory_reset' }
+
+async function actsOfExport(seen: SeenSite) {
+  const { left, templates, runbooks } = await exportedSite(seen)
+  const text = yamlOf({ version: 1, site: 'lab', templates, runbooks }, { aliasDuplicateObjects: false, lineWidth: 0 })
+  return { left, templates, runbooks, acts: siteActs(resolve(await readLocated(text, 'rack.yaml')), seen) }
+}
+
+test('templates and runbooks are written with what the file decides, and nothing else', async () => {
+  const own = { uuid: '1', created_at: 'x', extra: { a: 1 }, owner: null }
+  const exported = await actsOfExport({
+    templates: new Map([['CUSTOM_T', { ...own, name: 'CUSTOM_T', steps: [{ ...step, args: {}, priority: 10 }] }]]),
+    runbooks: new Map([
+      ['CUSTOM_R', { ...own, steps: [{ ...step, args: {}, order: 0 }], disable_ramdisk: true, public: false }],
+    ]),
+  })
+  expect(exported).toEqual({
+    left: [],
+    templates: { CUSTOM_T: { steps: [{ ...step, args: {}, priority: 10 }] } },
+    runbooks: { CUSTOM_R: { steps: [{ ...step, args: {}, order: 0 }], disable_ramdisk: true } },
+    acts: [],
+  })
+})
+
+test('a template with a secret, or with what would be read as the reference of one, is told and left out', async () => {
+  const withArgs = (args: object) => ({ steps: [{ ...step, priority: 10, args }] })
+  const { left, templates } = await exportedSite({
+    templates: new Map([
+      ['CUSTOM_A', withArgs({ password: MASK })],
+      ['CUSTOM_B', withArgs({ value: { secret: 'bmc' } })],
+      ['CUSTOM_C', withArgs({ value: '{n}' })],
+    ]),
+  })
+  expect(left.map((line) => line.split(':', 2).join(':'))).toEqual([
+    'deploy template CUSTOM_A: a rack file cannot hold it',
+    'deploy template CUSTOM_B: a rack file cannot hold it',
+  ])
+  expect(templates).toEqual({ CUSTOM_C: { steps: [{ ...step, priority: 10, args: { value: '{n}' } }] } })
+})
+
+test('whatever the arguments are, the plan of what was exported is empty', async () => {
+  const leaf = fc.oneof(
+    fc.string({ maxLength: 12 }),
+    fc.constantFrom('{n}', '{{', 'yes', '0777', '~', '*a', '&a b', '- x', '# x', '\t', '\n', '1e3', MASK),
+    fc.integer(),
+    fc.boolean(),
+    fc.constant(null),
+    fc.constant(2 ** 60),
+  )
+  const key = fc.oneof(
+    fc.constantFrom('a', '+a', '-a', '<<', '__proto__', 'use', 'secret', 'password'),
+    fc.string({ maxLength: 6 }),
+  )
+  const value = fc.oneof(leaf, fc.array(leaf, { maxLength: 3 }), fc.dictionary(key, leaf, { maxKeys: 3 }))
+  const args = fc.dictionary(key, value, { maxKeys: 4 })
+  await fc.assert(
+    fc.asyncProperty(args, async (given) => {
+      const templates = new Map([['CUSTOM_T', { steps: [{ ...step, priority: 10, args: given }] }]])
+      const { left, acts, ...site } = await actsOfExport({ templates })
+      expect([acts, left.length + Object.keys(site.templates).length]).toEqual([[], 1])
+    }),
+  )
+})
