@@ -8,6 +8,7 @@ import { Loop } from '../../kit/loop.ts'
 import type { Random } from '../../kit/random.ts'
 import type { NodeOwner } from '../store/owner.ts'
 import type { Store } from '../store/port.ts'
+import { OwnClaim } from './own-claim.ts'
 import {
   FIRST,
   STANDING,
@@ -65,8 +66,7 @@ export class DoubtKeeper {
   private heardAnew: Set<string> | undefined
   /** Another database may answer: its record may have an older version than the one that is known. */
   private anyVersion = false
-  /** What this conductor itself has seen, while the database does not take that down. */
-  private own: Claim | undefined
+  private readonly own = new OwnClaim((claim) => this.claim(claim))
   /** Who knows more, while the database does not take that down. */
   private readonly unsaved = new Set<string>()
   private cancelWait: () => void = () => undefined
@@ -110,16 +110,8 @@ export class DoubtKeeper {
     const { conductor: room, clock } = this.parts
     const { epoch } = this.standing
     this.anyVersion = true
-    this.own = { room, who: 'conductor', epoch, seq, lastSeq, atMs: clock.now(), by: room, count: 0, nodes: [] }
-    void this.claimOwn().catch(() => undefined)
-  }
-
-  /** Until the database takes it down. */
-  private async claimOwn(): Promise<void> {
-    const { own } = this
-    if (!own) return
-    await this.claim(own)
-    if (this.own === own) this.own = undefined
+    this.heardAnew = new Set()
+    this.own.make({ room, who: 'conductor', epoch, seq, lastSeq, atMs: clock.now(), by: room, count: 0, nodes: [] })
   }
 
   /** Rooms can dial now: those that do not are waited for no longer than this. */
@@ -146,7 +138,7 @@ export class DoubtKeeper {
     const onError = (error: unknown) => log.warn({ err: error }, 'whether the database is in doubt cannot be read')
     owner?.listen({ told: (text) => this.hear(text), missed: () => void this.refresh().catch(onError) })
     this.loop = new Loop({ clock, everyMs: LOOK_MS, onError }, async () => {
-      await this.claimOwn()
+      await this.own.tell()
       await this.refresh()
       if (this.awaited.size > 0 && !this.asksAnew) await owner?.tell([JSON.stringify({ doubt: 'ask' })])
     })

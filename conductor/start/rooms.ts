@@ -81,7 +81,11 @@ export function roomParts(
   store.owner?.listen({ missed: () => doubt.askAnew(rooms.redial()) })
   const load = async (): Promise<void> => {
     await addresses.load()
-    const unwatch = store.journal.watch(hub.reached, hub.fellBack)
+    // Rooms say which nodes the database is wrong about.
+    const unwatch = store.journal.watch(hub.reached, (at) => {
+      hub.fellBack(at)
+      doubt.askAnew(rooms.redial())
+    })
     hub.reached(await store.journal.lastSeq())
     await life.add(
       'boot rooms',

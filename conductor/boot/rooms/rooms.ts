@@ -19,6 +19,7 @@ import {
   type RoomRecord,
   type RoomRecords,
 } from './records.ts'
+import { Redials } from './redials.ts'
 import { RoomSession, type RoomHello } from './session.ts'
 import type { HeldClient, RoomSettings } from './wire.ts'
 
@@ -59,11 +60,13 @@ export interface RoomNow extends RoomRecord {
 export class Rooms {
   private readonly parts: RoomsParts
   private readonly sessions = new Map<string, RoomSession>()
+  private readonly redials: Redials
   private cancelNote: () => void = () => undefined
   private near: { readonly atMs: number; readonly rooms: Promise<RoomNow[]> } | undefined
 
   constructor(parts: RoomsParts) {
     this.parts = parts
+    this.redials = new Redials(parts.clock, (name) => void this.tellLeft(name))
   }
 
   start(): void {
@@ -77,6 +80,7 @@ export class Rooms {
   stop(): void {
     this.cancelNote()
     this.cancelNote = () => undefined
+    this.redials.stop()
     for (const session of this.sessions.values()) session.end()
   }
 
@@ -160,6 +164,7 @@ export class Rooms {
   /** Those that are connected here dial again, and say what they know. Answers their names. */
   redial(): string[] {
     const names = [...this.sessions.keys()]
+    for (const name of names) this.redials.begin(name)
     for (const session of this.sessions.values()) session.end()
     return names
   }
@@ -226,7 +231,7 @@ export class Rooms {
       ...(now.certificates[0]?.pin === shown?.pin ? { certificates: now.certificates.slice(0, 1) } : {}),
     }))
     log.info({ room: room.name, address: hello.address }, 'a boot room is connected')
-    tell('room', { room: room.name, what: 'connected', address: hello.address })
+    if (!this.redials.back(room.name)) tell('room', { room: room.name, what: 'connected', address: hello.address })
     return this.settingsOf(room)
   }
 
@@ -247,6 +252,10 @@ export class Rooms {
   private async left(name: string, session: RoomSession): Promise<void> {
     if (this.sessions.get(name) !== session) return
     this.sessions.delete(name)
+    if (!this.redials.has(name)) await this.tellLeft(name)
+  }
+
+  private async tellLeft(name: string): Promise<void> {
     this.parts.tell('room', { room: name, what: 'left' })
     await this.note(name, false).catch(() => undefined)
   }

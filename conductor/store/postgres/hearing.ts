@@ -35,6 +35,11 @@ export class Hearing {
     return true
   }
 
+  /** Nothing more is heard on the present connection; the next call of `tend` makes another one. */
+  renew(): void {
+    if (this.client) this.drop(this.client)
+  }
+
   async stop(): Promise<void> {
     await this.client?.end().catch(() => undefined)
   }

@@ -96,6 +96,8 @@ export class Numbering {
     // It was told already by another connection.
     if (this.seq < seen) return
     this.seq = seq
+    // What still rings there is of the other database.
+    this.doorbell.renew()
     for (const { older } of this.listeners) older?.({ seq, seen })
   }
 
