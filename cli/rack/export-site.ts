@@ -16,6 +16,7 @@ export interface ExportedSite {
 export async function exportedSite(seen: Pick<SeenSite, 'templates' | 'runbooks'>): Promise<ExportedSite> {
   const found: ExportedSite & { left: string[] } = { templates: {}, runbooks: {}, left: [] }
   for (const [key, what] of SITE_KINDS) {
+    if (!seen[key]) found.left.push(`${key}: this user may not see them`)
     for (const [name, given] of [...(seen[key] ?? [])].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
       const body = writtenBody(what, given)
       const flaw = await flawOf(key, { name, given, body })

@@ -101,7 +101,8 @@ async function seenSite(api: Api, { file }: Rack): Promise<SeenSite> {
   }
 }
 
-/** All deploy templates and runbooks that there are. */
+/** All deploy templates and runbooks that there are. Absent: the user may not see them, or the conductor is an older
+ *  one. */
 export async function everyNamed(api: Api): Promise<Pick<SeenSite, 'templates' | 'runbooks'>> {
   const every = async (envelope: 'deploy_templates' | 'runbooks') => {
     const found = new Map<string, Record<string, unknown>>()
@@ -113,7 +114,13 @@ export async function everyNamed(api: Api): Promise<Pick<SeenSite, 'templates' |
     }
     return found
   }
-  return { templates: await every('deploy_templates'), runbooks: await every('runbooks') }
+  const seen = (envelope: 'deploy_templates' | 'runbooks') =>
+    every(envelope).catch((error: unknown) => {
+      if (error instanceof CliError && error.kind === 'denied') return undefined
+      return unlessMissing(error)
+    })
+  const [templates, runbooks] = [await seen('deploy_templates'), await seen('runbooks')]
+  return { ...(templates ? { templates } : {}), ...(runbooks ? { runbooks } : {}) }
 }
 
 const unlessMissing = (error: unknown): undefined => {

@@ -2,10 +2,13 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { stringify as yamlOf } from 'yaml'
+import { CliError } from '../../../cli/error.ts'
 import { exportedSite } from '../../../cli/rack/export-site.ts'
 import { readLocated } from '../../../cli/rack/located.ts'
+import { everyNamed } from '../../../cli/rack/observe.ts'
 import { resolve } from '../../../cli/rack/resolve.ts'
 import { siteActs, type SeenSite } from '../../../cli/rack/site.ts'
+import type { Api } from '../../../cli/server.ts'
 import { MASK } from '../../../conductor/api/views.ts'
 
 const step = { interface: 'bios', step: 'factory_reset' }
@@ -40,12 +43,33 @@ test('a template with a secret, or with what would be read as the reference of o
       ['CUSTOM_B', withArgs({ value: { secret: 'bmc' } })],
       ['CUSTOM_C', withArgs({ value: '{n}' })],
     ]),
+    runbooks: new Map(),
   })
   expect(left.map((line) => line.split(':', 2).join(':'))).toEqual([
     'deploy template CUSTOM_A: a rack file cannot hold it',
     'deploy template CUSTOM_B: a rack file cannot hold it',
   ])
   expect(templates).toEqual({ CUSTOM_C: { steps: [{ ...step, priority: 10, args: { value: '{n}' } }] } })
+})
+
+test('every page is read; what a user may not see is told, and the rest is written', async () => {
+  const asked: string[] = []
+  const api = {
+    ask: async (_: string, path: string) => {
+      asked.push(path)
+      if (path.startsWith('/v1/runbooks')) throw new CliError('denied', 'for operators')
+      const n = path.includes('marker') ? 2 : 1
+      const next = n === 1 ? { next: 'http://c.example:6385/v1/deploy_templates?marker=1' } : {}
+      return { deploy_templates: [{ name: `CUSTOM_${n}`, steps: [{ ...step, args: {}, priority: 10 }] }], ...next }
+    },
+  }
+  const { left, templates, runbooks } = await exportedSite(await everyNamed(api as unknown as Api))
+  expect([Object.keys(templates), runbooks]).toEqual([['CUSTOM_1', 'CUSTOM_2'], {}])
+  expect(left).toEqual(['runbooks: this user may not see them'])
+  expect(asked).toHaveLength(3)
+
+  const broken = { ask: async () => Promise.reject(new CliError('failed', 'it broke')) }
+  await expect(everyNamed(broken as unknown as Api)).rejects.toThrow('it broke')
 })
 
 test('whatever the arguments are, the plan of what was exported is empty', async () => {
@@ -66,7 +90,7 @@ test('whatever the arguments are, the plan of what was exported is empty', async
   await fc.assert(
     fc.asyncProperty(args, async (given) => {
       const templates = new Map([['CUSTOM_T', { steps: [{ ...step, priority: 10, args: given }] }]])
-      const { left, acts, ...site } = await actsOfExport({ templates })
+      const { left, acts, ...site } = await actsOfExport({ templates, runbooks: new Map() })
       expect([acts, left.length + Object.keys(site.templates).length]).toEqual([[], 1])
     }),
   )
