@@ -5,6 +5,9 @@ import { statusOf } from './image-series.ts'
 import { connect, listNodes, type Common, type NodeView } from './nodes.ts'
 import { formatOf, show, tableOf } from './show.ts'
 
+/** As `image status` shows it. */
+const IMAGE_ID = /^([0-9a-f]{16})[0-9a-f]{48}$/
+
 type ImageSeen = ImageStatus['nodes'][number]
 interface ListOptions extends Common {
   readonly state?: string
@@ -64,7 +67,7 @@ function imageCells(seen: ImageSeen | undefined): [image: string, channel: strin
   const { series, version, source, channel } = seen
   const standing = standingText(seen)
   return [
-    series === null || version === null ? source : `${series}:${version}`,
+    series === null || version === null ? source.replace(IMAGE_ID, '$1') : `${series}:${version}`,
     channel === null ? standing : `${channel}${standing === '' ? '' : `: ${standing}`}`,
   ]
 }
