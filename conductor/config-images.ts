@@ -45,7 +45,8 @@ const Swarm = z.strictObject({
     .boolean()
     .default(true)
     .describe(
-      'Whether nodes that write the same image serve its pieces to each other. While they do, each listens on its provisioning address; only other nodes that write this image now can fetch from it.',
+      'Whether nodes that write the same image serve its pieces to each other. While they do, each listens on ' +
+        'its provisioning address; only other nodes that write this image now can fetch from it.',
     ),
   fromNodes: z
     .number()
@@ -75,7 +76,8 @@ const Gc = z.strictObject({
 
 const Oci = z.strictObject({
   authFile: File.optional().describe(
-    'File of mode 0600 with secrets by registry, as docker login and podman login write it; read for each pull. instance_info/image_pull_secret comes before it.',
+    'File of mode 0600 with secrets by registry, as docker login and podman login write it; read for each pull. ' +
+      'instance_info/image_pull_secret comes before it.',
   ),
   caFile: File.optional().describe('CA certificates (PEM) for registries, beside the public ones.'),
   plainHttp: z
@@ -118,7 +120,8 @@ export const Images = z.strictObject({
   gc: Gc.prefault({}).describe('Removal of images that nobody needs.'),
   scrubHours: hours(
     168,
-    'How often every piece in the store is read and proven; a damaged image is fetched again from where it came. 0: only those that an agent found damaged.',
+    'How often every piece in the store is read and proven; a damaged image is fetched again from where it came. ' +
+      '0: only those that an agent found damaged.',
   ),
   swarm: Swarm.prefault({}).describe('Nodes that write the same image serve its pieces to each other.'),
   store: File.describe('Directory of the image store.'),
@@ -127,7 +130,8 @@ export const Images = z.strictObject({
     .max(100)
     .default([])
     .describe(
-      'Ed25519 public keys in PEM. Where there are any, only images that one of them signed become versions and are deployed to disks; images of URLs and registries are not fetched.',
+      'Ed25519 public keys in PEM. Where there are any, only images that one of them signed become versions and ' +
+        'are deployed to disks; images of URLs and registries are not fetched.',
     ),
   allowedFilePaths: z
     .array(z.string().startsWith('/'))
@@ -137,19 +141,22 @@ export const Images = z.strictObject({
     .array(z.string().min(1).max(255))
     .default([])
     .describe(
-      'Hosts, as they stand in URLs, that image sources may name although they are this machine, or on a loopback or link-local address.',
+      'Hosts, as they stand in URLs, that image sources may name although they are this machine, or on a ' +
+        'loopback or link-local address.',
     ),
   uncheckedBootFiles: z
     .boolean()
     .default(false)
     .describe(
-      'Whether kernel, ramdisk and boot_iso of a node with deploy_interface ramdisk may come without a checksum; such a file is fetched anew for each deploy.',
+      'Whether kernel, ramdisk and boot_iso of a node with deploy_interface ramdisk may come without a checksum; ' +
+        'such a file is fetched anew for each deploy.',
     ),
   unsignedBootFiles: z
     .boolean()
     .default(false)
     .describe(
-      'Where there are trustedKeys: whether a node with deploy_interface ramdisk may boot kernel, ramdisk or boot_iso all the same. Nobody can sign those; their checksum comes from whoever orders the deploy.',
+      'Where there are trustedKeys: whether a node with deploy_interface ramdisk may boot kernel, ramdisk or ' +
+        'boot_iso all the same. Nobody can sign those; their checksum comes from whoever orders the deploy.',
     ),
   oci: Oci.prefault({}).describe('Registries of OCI artifacts, for image sources oci://HOST/REPOSITORY.'),
   s3: S3.optional().describe('S3-compatible storage, for image sources s3://BUCKET/KEY.'),

@@ -11,7 +11,7 @@ import { isImageName } from '../../images/store.ts'
 import { UNPLACED } from './wanted.ts'
 import { addressKey } from './resolve.ts'
 import { hasUser } from './addresses.ts'
-import { NAME_PATTERN, NodeSpec } from './schema.ts'
+import { HaGroup, NAME_PATTERN, NodeSpec } from './schema.ts'
 import { emptyRecord, SharedParts } from './shared-parts.ts'
 import { imageOf, isPlaceholder } from './wanted.ts'
 
@@ -114,11 +114,7 @@ function placeOf(value: unknown, places: Set<string>): { rack: string; unit: Rec
   const { ha_group: group, ...place } = (isDict(value) ? value : {}) as Record<string, unknown>
   const { rack, u, height } = place
   if (typeof rack !== 'string' || !NAME_PATTERN.test(rack) || rack === UNPLACED) return undefined
-  if (
-    group !== undefined &&
-    !(typeof group === 'string' && group !== '' && group.length <= 64 && flawOf({ group }) === undefined)
-  )
-    return undefined
+  if (group !== undefined && !(HaGroup.safeParse(group).success && flawOf({ group }) === undefined)) return undefined
   const grouped = group === undefined ? {} : { ha_group: escaped(group) }
   if (isDeepStrictEqual(place, { rack })) return { rack, unit: grouped }
   if (!isUnit(u) || !isUnit(height) || !isDeepStrictEqual(place, { rack, u, height })) return undefined

@@ -139,6 +139,9 @@ const UserData = z
   .union([z.string(), SecretRef, z.strictObject({ file: z.string().describe('Beside the rack file.') })])
   .describe('Text, a file, or a secret.')
 
+/** As long as the conductor takes it (conductor/admission). */
+export const HaGroup = z.string().min(1).max(64)
+
 export const NodeSpec = z.strictObject({
   driver: z.string().min(1).max(255).optional().describe('ipmi, redfish, idrac or fake-hardware.'),
   bmc: z.string().min(1).max(255).optional().describe('Address of the BMC: ipmi_address or redfish_address.'),
@@ -192,12 +195,9 @@ export const NodeSpec = z.strictObject({
     .regex(/^[a-z][a-z0-9-]{0,63}$/, 'may hold small letters, digits and -')
     .optional()
     .describe('What it is, such as host or arbiter; arbiters are worked on one at a time.'),
-  ha_group: z
-    .string()
-    .min(1)
-    .max(64)
-    .optional()
-    .describe('Servers of one group stand in for each other: admission.perGroup of them are worked on at once.'),
+  ha_group: HaGroup.optional().describe(
+    'Servers of one group stand in for each other: admission.perGroup of them are worked on at once.',
+  ),
   want: z.enum(WANTS).optional().describe('The state; absent: it is left as it is.'),
   protect: z.boolean().optional().describe('From its first deploy on, nothing that ends something is done to it.'),
 })

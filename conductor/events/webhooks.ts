@@ -129,6 +129,8 @@ class Sender {
           continue
         }
         if (await this.deliver(events)) {
+          // The same, while it was delivered.
+          if (this.seq !== from) continue
           this.seq = events.at(-1)?.seq ?? this.seq
           await journal.setCursor(this.cursor, this.seq)
         } else {

@@ -129,7 +129,8 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE nodes ADD COLUMN sealed TEXT;
   ALTER TABLE nodes ADD COLUMN body TEXT NOT NULL DEFAULT '';
   UPDATE nodes SET body = (SELECT before.body FROM bodies_before AS before WHERE before.uuid = nodes.uuid);
-  UPDATE nodes SET owner = json_extract(body, '$.owner'), lessee = json_extract(body, '$.lessee') WHERE json_valid(body);
+  UPDATE nodes SET owner = json_extract(body, '$.owner'),
+     lessee = json_extract(body, '$.lessee') WHERE json_valid(body);
   CREATE INDEX nodes_by_owner ON nodes (owner);
   CREATE INDEX nodes_by_lessee ON nodes (lessee);
   CREATE INDEX nodes_by_shard ON nodes (shard);
@@ -171,11 +172,16 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE objects ADD COLUMN body TEXT NOT NULL DEFAULT '';
   UPDATE objects SET body = (SELECT before.body FROM objects_before AS before WHERE before.id = objects.id);
   UPDATE objects SET fields = json_object(
-    'address', json_extract(body, '$.address'), 'description', json_extract(body, '$.description'), 'state', json_extract(body, '$.state'),
-    'resource_class', json_extract(body, '$.resource_class'), 'owner', json_extract(body, '$.owner'), 'type', json_extract(body, '$.type'),
-    'connector_id', json_extract(body, '$.connector_id'), 'volume_type', json_extract(body, '$.volume_type'), 'volume_id', json_extract(body, '$.volume_id'),
-    'boot_index', json_extract(body, '$.boot_index'), 'priority', json_extract(body, '$.priority'), 'phase', json_extract(body, '$.phase'),
-    'mode', json_extract(body, '$.mode'), 'public', json_extract(body, '$.public'), 'physical_network', json_extract(body, '$.physical_network'))
+    'address', json_extract(body, '$.address'), 'description', json_extract(body, '$.description'),
+    'state', json_extract(body, '$.state'),
+    'resource_class', json_extract(body, '$.resource_class'), 'owner', json_extract(body, '$.owner'),
+    'type', json_extract(body, '$.type'),
+    'connector_id', json_extract(body, '$.connector_id'), 'volume_type', json_extract(body, '$.volume_type'),
+    'volume_id', json_extract(body, '$.volume_id'),
+    'boot_index', json_extract(body, '$.boot_index'), 'priority', json_extract(body, '$.priority'),
+    'phase', json_extract(body, '$.phase'),
+    'mode', json_extract(body, '$.mode'), 'public', json_extract(body, '$.public'),
+    'physical_network', json_extract(body, '$.physical_network'))
     WHERE json_valid(body);
   DROP TABLE objects_before;
   -- Config drives, in sealed pieces.
@@ -224,7 +230,8 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE nodes ADD COLUMN owner_seq INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE nodes ADD COLUMN lessee_seq INTEGER NOT NULL DEFAULT 0;
   -- The spelling of addresses of BMCs has changed: short forms of IPv4, and numbers of bridges.
-  UPDATE nodes SET bmc = bmc_address(driver, json_extract(body, '$.driverInfo')) WHERE bmc IS NOT NULL AND json_valid(body);
+  UPDATE nodes SET bmc = bmc_address(driver, json_extract(body, '$.driverInfo'))
+     WHERE bmc IS NOT NULL AND json_valid(body);
   `,
   `
   -- What was read of a node through its BMC, as one document of each kind: BIOS settings, firmware.
@@ -254,9 +261,11 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE nodes ADD COLUMN due_at INTEGER;
   -- Times in old records may have fractions, which a column of integers refuses.
   UPDATE nodes SET due_at = CAST(CASE
-    WHEN coalesce(json_extract(body, '$.workflow.phase'), json_extract(body, '$.machine.phase')) IN ('bmc', 'firmware-mode')
+    WHEN coalesce(json_extract(body, '$.workflow.phase'),
+      json_extract(body, '$.machine.phase')) IN ('bmc', 'firmware-mode')
     THEN coalesce(json_extract(body, '$.workflow.bmcTask.lookAtMs'), json_extract(body, '$.machine.bmcTask.lookAtMs'))
-    ELSE coalesce(json_extract(body, '$.workflow.deadlineMs'), json_extract(body, '$.machine.deadlineMs')) END AS INTEGER)
+    ELSE coalesce(json_extract(body, '$.workflow.deadlineMs'),
+      json_extract(body, '$.machine.deadlineMs')) END AS INTEGER)
     WHERE json_valid(body);
   CREATE INDEX nodes_by_due_at ON nodes (due_at, uuid) WHERE due_at IS NOT NULL;
   `,

@@ -43,7 +43,7 @@ test.each(['--force-yes', 'a', 'UPPER', 'x;reboot', '../x', 'sudo-'])(
 
 test('user names and passwords of apt sources do not get into an image', async () => {
   await mkdir(join(dir, 'etc/apt/sources.list.d'), { recursive: true })
-  const plain = 'deb [signed-by=/usr/share/k.gpg] http://deb.debian.org/debian bookworm main\n'
+  const plain = 'deb [signed-by=/usr/share/k.gpg] http://mirror.example/debian bookworm main\n'
   const list = join(dir, 'etc/apt/sources.list')
   const other = join(dir, 'etc/apt/sources.list.d/0001other.sources')
   await writeFile(list, `${plain}deb https://me:s3@cret@mirror.example:8443/debian/ bookworm main\n`)

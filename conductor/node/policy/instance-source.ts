@@ -124,7 +124,8 @@ export function ramdiskSource(info: InstanceInfo, rules: SourceRules): RamdiskSo
   if (rules.signedOnly)
     throw new Fault(
       'image.untrusted',
-      'instance_info: the deploy interface ramdisk boots files that nobody can sign; images.trustedKeys allows signed images alone, unless images.unsignedBootFiles is set',
+      'instance_info: the deploy interface ramdisk boots files that nobody can sign; images.trustedKeys allows ' +
+        'signed images alone, unless images.unsignedBootFiles is set',
     )
   if (iso !== undefined) {
     if (kernel !== undefined || ramdisk !== undefined)
@@ -134,7 +135,8 @@ export function ramdiskSource(info: InstanceInfo, rules: SourceRules): RamdiskSo
   if (kernel === undefined && ramdisk === undefined)
     throw new Fault(
       'input.missing',
-      'instance_info/kernel and instance_info/ramdisk are missing, or instance_info/boot_iso: the deploy interface ramdisk boots them',
+      'instance_info/kernel and instance_info/ramdisk are missing, or instance_info/boot_iso: the deploy ' +
+        'interface ramdisk boots them',
     )
   return {
     kind: 'kernel',

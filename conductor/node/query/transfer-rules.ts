@@ -43,7 +43,8 @@ const noRoom: BootRule = (at) => {
     cause: `the ${part === 'kernel' ? 'kernel' : 'ramdisk'} probably does not fit into the memory of the server: its loader ends the transfer`,
     evidence: [...evidence, ...(known === undefined ? [] : [`its last inspection found ${known} MiB of memory`])],
     remedy:
-      'the deploy ramdisk needs 1 GiB of memory; look for memory that the server does not count, or use a smaller ramdisk',
+      'the deploy ramdisk needs 1 GiB of memory; look for memory that the server does not count, or use a ' +
+      'smaller ramdisk',
   }
   const broken: Cause = {
     cause: `the transfer of the ${part} breaks off: the server restarts, or something on the way ends its connections`,
@@ -76,7 +77,8 @@ export const slowTransfer: BootRule = (at) => {
         `it began ${Math.round((at.nowMs - asked.atMs) / 1000)} s ago; it neither stalled nor broke off`,
       ],
       remedy:
-        'look at the speed and the errors of the link of the server (a port at 10 or 100 Mbit/s, duplex), and at the load of the conductor’s network',
+        'look at the speed and the errors of the link of the server (a port at 10 or 100 Mbit/s, duplex), and at ' +
+        'the load of the conductor’s network',
     },
   ]
 }
@@ -199,7 +201,8 @@ export const TRANSFER_RULES: readonly BootRule[] = [
     (seen) =>
       lostLoader(seen) ?? [
         `it asks TFTP for a file that is not here: ${seen.details.at(-1) ?? ''}`,
-        'another DHCP server may name this file, or the firmware is of an architecture without a loader in boot.loaders',
+        'another DHCP server may name this file, or the firmware is of an architecture without a loader in ' +
+          'boot.loaders',
       ],
   ),
   tftpLost,
