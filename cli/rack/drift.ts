@@ -5,13 +5,10 @@ import { MASK } from '../../conductor/api/views.ts'
 import { digestOf } from '../../conductor/rollouts/plan.ts'
 import { baselineItems } from './baseline.ts'
 import { isChannel, type Observed } from './plan.ts'
-import { siteDrift } from './site.ts'
+import { kindOf, type DriftKind } from './drift-kind.ts'
+import { siteDrift } from './site-drift.ts'
 import type { Rack, WantedUnit } from './resolve.ts'
 import { driveOf, fieldsOf, imageOf, isPlaceholder, portsOf } from './wanted.ts'
-
-/** `unapplied`: the file was changed since it was applied. `changed`: somebody, or the server itself, changed it since.
- *  `foreign`: the file never said anything of it; it is no drift. `unknown`: it could not be read. */
-export type DriftKind = 'unapplied' | 'changed' | 'foreign' | 'unknown'
 
 export interface RackDifference {
   readonly node: string
@@ -97,10 +94,6 @@ function nodeDrift(wanted: WantedUnit, node: RackNode | undefined, about: DriftA
   baselineDrift(wanted, node, about)
   hardwareDrift(wanted, node, about)
 }
-
-/** Who is the cause: what was recorded is what is wanted, so it was changed after it was applied. */
-const kindOf = (wanted: unknown, recorded: unknown): DriftKind =>
-  recorded !== undefined && isDeepStrictEqual(wanted, recorded) ? 'changed' : 'unapplied'
 
 const secretText = (name: string): string => `secret ${name}`
 const shownRecord = (value: unknown): unknown => (isPlaceholder(value) ? secretText(value.$secret) : value)

@@ -9,8 +9,10 @@ import { print, said, yamlText } from '../show.ts'
 import { exportOf, type ExportedFile } from './export.ts'
 import { checkTarget, inventoryOf } from './export-to/write.ts'
 import { MAX_FILE_BYTES } from './located.ts'
-import { exportedSite } from './export-site.ts'
-import { everyNamed, everyNode } from './observe.ts'
+import { exportedPolicy, exportedSite, ownOf } from './export-site.ts'
+import { everyNamed, everyNode, meshPolicy, type EveryNode } from './observe.ts'
+import { recordedOf } from './site.ts'
+import type { Api } from '../server.ts'
 
 export interface ExportOptions extends Common {
   readonly site?: string
@@ -25,21 +27,30 @@ const UNITS_A_FILE = 100
 export async function exportRack(options: ExportOptions): Promise<void> {
   if (options.to !== undefined) checkTarget(options.to, options.out)
   const api = await connect(options)
-  const { nodes } = await everyNode(api)
-  const sites = [...new Set(nodes.flatMap(({ recorded }) => recorded?.site ?? []))].toSorted()
+  const { nodes, applied } = await everyNode(api)
+  const ofNodes = nodes.flatMap(({ recorded }) => recorded?.site ?? [])
+  const sites = [...new Set([...ofNodes, ...applied.map(({ site }) => site)])].toSorted()
   if (options.site === undefined && sites.length > 1)
     throw new CliError('usage', `files of several sites were applied (${sites.join(', ')}): choose one with --site`)
   const { file, left } = exportOf(nodes, options.site ?? sites[0] ?? 'exported')
   tell(left)
   if (options.to === undefined) {
-    const { left: unsaid, templates, runbooks } = await exportedSite(await everyNamed(api))
+    const named = ownOf(await everyNamed(api), { site: file.site, applied })
+    const { left: unsaid, templates, runbooks } = await exportedSite(named)
     tell(unsaid)
-    return writeRack({ ...file, templates, runbooks }, options.out)
+    return writeRack({ ...file, templates, runbooks, ...(await policyOf(api, file.site, applied)) }, options.out)
   }
   const inventory = await inventoryOf(file, options.to)
   tell(inventory.left)
   if (options.out === undefined) print(inventory.text.trimEnd())
   else await writeWhole(options.out, inventory.text)
+}
+
+/** Of a site whose file has said something of it. */
+async function policyOf(api: Api, site: string, applied: EveryNode['applied']): Promise<Pick<ExportedFile, 'mesh'>> {
+  const own = applied.filter((one) => one.site === site)
+  const recorded = recordedOf({ applied: own }, { what: 'mesh policy' })
+  return recorded ? { mesh: { policy: exportedPolicy(recorded, await meshPolicy(api)) } } : {}
 }
 
 const tell = (left: readonly string[]): void => {

@@ -28,6 +28,7 @@ export interface ExportedFile {
   images: Record<string, Readonly<Record<string, string>>>
   templates?: Record<string, Readonly<Record<string, unknown>>>
   runbooks?: Record<string, Readonly<Record<string, unknown>>>
+  mesh?: { readonly policy: Readonly<Record<string, unknown>> }
   racks: Record<string, { units: Record<string, Record<string, unknown>> }>
 }
 

@@ -4,6 +4,7 @@ import { resolve as resolvePath } from 'node:path'
 import type { ImageStatus } from '../../conductor/api/image-series-schemas.ts'
 import type { RackNode, RackPage } from '../../conductor/api/rack-schemas.ts'
 import type { Plan } from '../../conductor/rollouts/plan.ts'
+import type { SiteRecord } from '../../conductor/rollouts/site-records.ts'
 import { CliError } from '../error.ts'
 import type { Api } from '../server.ts'
 import { placeText } from './located.ts'
@@ -27,30 +28,43 @@ export interface ObserveOptions {
 }
 
 export async function observe(api: Api, rack: Rack, { directory, hardware }: ObserveOptions): Promise<Observed> {
-  const { nodes, cleans } = await everyNode(api, hardware)
+  const { nodes, cleans, applied } = await everyNode(api, hardware)
   return {
     nodes,
     cleans,
     behind: await behindChannels(api, rack),
     baselines: await readBaselines(api, rack, nodes),
-    site: await seenSite(api, rack),
+    site: await seenSite(
+      api,
+      rack,
+      applied.filter(({ site }) => site === rack.site),
+    ),
     files: await userData(rack, directory),
     secretsDiffer: await compareSecrets(api, rack, { nodes, directory }),
   }
 }
 
-export async function everyNode(api: Api, hardware = false): Promise<{ nodes: RackNode[]; cleans: boolean }> {
+export interface EveryNode {
+  readonly nodes: RackNode[]
+  readonly cleans: boolean
+  /** To no node; empty: the conductor is an older one, or the user is confined to a project. */
+  readonly applied: NonNullable<RackPage['applied']>
+}
+
+export async function everyNode(api: Api, hardware = false): Promise<EveryNode> {
   const nodes: RackNode[] = []
+  const applied: EveryNode['applied'] = []
   let cleans = true
   for (let marker: string | null = ''; marker !== null;) {
     // A conductor of version 0.2 knows no argument `hardware`.
     const query = [...(marker === '' ? [] : [`marker=${marker}`]), ...(hardware ? ['hardware=true'] : [])].join('&')
     const page = (await api.ask('GET', `/rackward/v1/rack${query === '' ? '' : `?${query}`}`)) as RackPage
     nodes.push(...page.nodes)
+    applied.push(...(page.applied ?? []))
     cleans = page.cleans
     marker = page.next
   }
-  return { nodes, cleans }
+  return { nodes, cleans, applied }
 }
 
 /** For each of `all`, some at once. */
@@ -83,20 +97,28 @@ async function readBaselines(
   return found
 }
 
-/** Asked only for what the file says. */
-async function seenSite(api: Api, { file }: Rack): Promise<SeenSite> {
+/** With the limits that hold, and those that were changed. */
+export const meshPolicy = async (api: Api): Promise<Record<string, unknown>> =>
+  (await api.ask('GET', MESH)) as Record<string, unknown>
+
+/** Asked only for what the file says, or said. */
+async function seenSite(api: Api, { file }: Rack, applied: EveryNode['applied']): Promise<SeenSite> {
   const named = async (path: string, names: readonly string[]) => {
     const found = new Map<string, Record<string, unknown>>()
     await forEach(names, async (name) => {
-      const one = await api.ask('GET', `${path}/${name}`).catch(unlessMissing)
+      const one = await api.ask('GET', `${path}/${encodeURIComponent(name)}`).catch(unlessMissing)
       if (one !== undefined) found.set(name, one as Record<string, unknown>)
     })
     return found
   }
-  const policy = file.mesh?.policy && ((await api.ask('GET', MESH)) as Record<string, unknown>)
+  const policy = file.mesh?.policy && (await meshPolicy(api))
+  const namesOf = (key: 'templates' | 'runbooks', kind: SiteRecord['what']) => [
+    ...new Set([...Object.keys(file[key] ?? {}), ...applied.flatMap(({ what, name }) => (what === kind ? name : []))]),
+  ]
   return {
-    ...(file.templates ? { templates: await named('/v1/deploy_templates', Object.keys(file.templates)) } : {}),
-    ...(file.runbooks ? { runbooks: await named('/v1/runbooks', Object.keys(file.runbooks)) } : {}),
+    templates: await named('/v1/deploy_templates', namesOf('templates', 'deploy template')),
+    runbooks: await named('/v1/runbooks', namesOf('runbooks', 'runbook')),
+    applied,
     ...(policy ? { policy } : {}),
   }
 }
@@ -131,10 +153,7 @@ const unlessMissing = (error: unknown): undefined => {
 /** Throws when the policy of the mesh is another one than when the plan was made. */
 export async function mustHoldPolicy(api: Api, { acts = [] }: Pick<Plan, 'acts'>): Promise<void> {
   for (const act of acts)
-    if (
-      act.do === 'mesh policy' &&
-      policyDigest((await api.ask('GET', MESH)) as Record<string, unknown>) !== act.before
-    )
+    if (act.do === 'mesh policy' && policyDigest(await meshPolicy(api)) !== act.before)
       throw new CliError('refused', 'mesh policy: it has changed since the plan was made; plan again')
 }
 

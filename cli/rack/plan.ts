@@ -13,7 +13,7 @@ import {
   type Stage,
 } from '../../conductor/rollouts/plan.ts'
 import { baselineItems, baselineSteps, type BaselineItem, type SeenBaseline } from './baseline.ts'
-import { siteActs, type SeenSite } from './site.ts'
+import { leftOfSite, siteActs, type SeenSite } from './site.ts'
 import { bringsBaseline, flawOf, itemText, openTexts, recordedBaselines } from './baseline-plan.ts'
 import { fieldsDifference, portBody, portsDifference, traitsDifference, type Difference } from './diff.ts'
 import { placeText } from './located.ts'
@@ -65,6 +65,7 @@ export function planOf(rack: Rack, observed: Observed): Plan {
     ),
     left: [
       ...planned.flatMap(({ left }) => left),
+      ...leftOfSite(rack, observed.site ?? {}),
       ...forgotten
         .map(
           ({ name, uuid }) =>

@@ -1,6 +1,7 @@
 /** What /rackward/v1/rack takes and answers: nodes as a rack file has them. */
 import * as z from 'zod'
 import { Recorded } from '../rollouts/plan.ts'
+import { SiteRecord } from '../rollouts/site-records.ts'
 
 const Dict = z.record(z.string(), z.unknown())
 
@@ -56,6 +57,10 @@ export const RackPage = z.object({
   nodes: z.array(RackNode),
   next: z.string().nullable().describe('the marker of the next page'),
   cleans: z.boolean().describe('new nodes are cleaned by themselves before they are available'),
+  applied: z
+    .array(SiteRecord.extend({ at: z.string() }))
+    .optional()
+    .describe('what was applied to no node; on the first page, for users of the whole installation'),
 })
 export type RackPage = z.infer<typeof RackPage>
 

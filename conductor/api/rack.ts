@@ -4,6 +4,7 @@ import { isoTime, turn } from '../../kit/clock.ts'
 import { INTERFACES } from '../node/policy/interfaces.ts'
 import { isLocked, newNode, type NodeRecord } from '../node/record.ts'
 import { fingerprintOf, RECORD, recordedOf } from '../rollouts/records.ts'
+import { siteRecords } from '../rollouts/site-records.ts'
 import type { PortRecord } from '../store/port.ts'
 import { mustBeWhole, seenNode, standing } from './access.ts'
 import { driftOf } from '../node/hardware-documents.ts'
@@ -60,8 +61,12 @@ async function page(
     nodes: views,
     next: found.length === limit ? (found.at(-1)?.uuid ?? null) : null,
     cleans: nodes.cleanSteps(newNode({ uuid: '', driver: '' }, 0)).length > 0,
+    ...(marker === undefined && project === null ? { applied: await applied(store) } : {}),
   }
 }
+
+const applied = async (store: RouteParts['store']): Promise<RackPage['applied']> =>
+  (await siteRecords(store)).map(({ atMs, ...record }) => ({ ...record, at: isoTime(atMs) }))
 
 /** Not a part of the fingerprint: it changes without anybody having decided it. */
 async function hardwareOf(store: RouteParts['store'], nodeUuid: string): Promise<NonNullable<RackNode['hardware']>> {

@@ -5,7 +5,7 @@ import { Fault, isFault } from '../../kit/fault.ts'
 import type { Log } from '../../kit/log.ts'
 import { Loop } from '../../kit/loop.ts'
 import { move } from '../../kit/arrows.ts'
-import { sha256Hex } from '../../kit/digest.ts'
+import { uuidFrom } from '../../kit/digest.ts'
 import type { Actor } from '../api/auth.ts'
 import { isLocked, type NodeRecord } from '../node/record.ts'
 import { moved } from '../store/moved.ts'
@@ -25,6 +25,7 @@ import { requestOf, type StageRequest } from './requests.ts'
 import { deedsOf, verdictOf, type Deed, type NodeFacts } from './step.ts'
 import { ROLLOUT_TABLE, TURN_TABLE } from './states.ts'
 import { sendAct } from './send-act.ts'
+import { recordAct } from './site-records.ts'
 import type { SiteAct } from './site-acts.ts'
 import type { Stage } from './plan.ts'
 
@@ -161,6 +162,7 @@ export class Rollouts {
       await putRollout(store, move(ROLLOUT_TABLE, rollout, { on: 'failures', patch: { why: failed.why } }), clock.now())
       return false
     }
+    await recordAct(store, act, { site: rollout.site, by: rollout.by.user, nowMs: clock.now() })
     await putRollout(store, { ...rollout, acts: rollout.acts?.slice(1) ?? [] }, clock.now())
     return false
   }
@@ -287,9 +289,3 @@ const masked = (text: string, secrets: KeptRollout['secrets']): string =>
     .filter((secret) => secret !== '')
     .toSorted((a, b) => b.length - a.length)
     .reduce((left, secret) => left.replaceAll(secret, MASK), text)
-
-/** The same for the same text (RFC 9562, version 8). */
-export function uuidFrom(text: string): string {
-  const hex = sha256Hex(text)
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`
-}

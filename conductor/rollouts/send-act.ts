@@ -1,10 +1,11 @@
-/** Sends what a plan does to no node, as the user who applied it. */
+/** Sends what a plan does to no node, as the user who applied it; what is there as it is wanted is not sent again. */
+import { isDeepStrictEqual } from 'node:util'
 import { Fault, isFault } from '../../kit/fault.ts'
 import type { Actor } from '../api/auth.ts'
-import type { Store } from '../store/port.ts'
+import type { ObjectRecord, Store } from '../store/port.ts'
 import type { KeptRollout } from './kept.ts'
 import type { StageRequest } from './requests.ts'
-import { ACT_OBJECTS, type SiteAct } from './site-acts.ts'
+import { ACT_OBJECTS, decidedBody, type SiteAct } from './site-acts.ts'
 
 interface SendActParts {
   readonly send: (request: StageRequest, by: { actor: Actor; id: string; generation: null }) => Promise<void>
@@ -21,6 +22,7 @@ export async function sendAct(
   try {
     if (!actor) throw new Fault('access.denied', `user ${rollout.by.user} has no access any more`)
     const known = act.do === 'mesh policy' ? undefined : await store.objects.find(ACT_OBJECTS[act.do].kind, act.name)
+    if (isThere(act, known)) return undefined
     const request = requestOfAct(act, { uuid: known?.uuid, site: rollout.site })
     await send(request, { actor, id: `rollout-${rollout.object.uuid}`, generation: null })
     return undefined
@@ -30,6 +32,11 @@ export async function sendAct(
     return { why: `${what}: ${(error as Error).message}`.slice(0, 2_000) }
   }
 }
+
+const isThere = (act: SiteAct, known: ObjectRecord | undefined): boolean =>
+  act.do === 'mesh policy'
+    ? Object.keys(act.change).length === 0
+    : known !== undefined && isDeepStrictEqual(decidedBody(act.do, known.body), decidedBody(act.do, act.body))
 
 /** `uuid`: of the object that is there; it may be sent twice. */
 function requestOfAct(act: SiteAct, { uuid, site }: { uuid: string | undefined; site: string }): StageRequest {

@@ -32,7 +32,15 @@ export const SiteAct = z.discriminatedUnion('do', [
     ...Named,
     body: z.strictObject({ steps: Steps, disable_ramdisk: z.boolean(), public: z.boolean() }),
   }),
-  z.strictObject({ do: z.literal('mesh policy'), before: Digest, change: PolicyChange, says: Says }),
+  z.strictObject({
+    do: z.literal('mesh policy'),
+    before: Digest,
+    /** Empty: it holds already, and is recorded. */
+    change: PolicyChange,
+    /** All that the file says of it. */
+    wanted: PolicyChange.optional(),
+    says: Says,
+  }),
 ])
 export type SiteAct = z.infer<typeof SiteAct>
 export type NamedAct = Exclude<SiteAct, { do: 'mesh policy' }>

@@ -138,7 +138,7 @@ test(
 
 test(
   'deploy templates and runbooks are made, watched and changed by name; others stay',
-  { timeout: 60_000 },
+  { timeout: 120_000 },
   async () => {
     const path = join(dir, 'site.yaml')
     const write = (value: string) =>
@@ -179,7 +179,23 @@ runbooks:
     expect((await rackward(['export', '--site', 'plans', '--out', out])).code).toBe(0)
     const text = await readFile(out, 'utf8')
     for (const name of ['CUSTOM_OTHER', 'CUSTOM_SMT', 'CUSTOM_RESET']) expect(text).toContain(`  ${name}:\n    steps:`)
+    // What no file had made is only recorded.
     const replanned = await rackward(['plan', '-f', out])
-    expect([replanned.code, replanned.stderr]).toEqual([0, ''])
+    expect(replanned.stdout.split('\n').filter((line) => /^\s*[+~=!>-] /.test(line))).toEqual([
+      expect.stringMatching(/= deploy template CUSTOM_OTHER {2}is as wanted; recorded/) as unknown,
+    ])
+    expect((await rackward(['apply', '-f', out, '--wait', '30'])).code).toBe(0)
+    const last = await rackward(['plan', '-f', out])
+    expect([last.code, last.stderr]).toEqual([0, ''])
+
+    const steps = [{ op: 'replace', path: '/steps', value: [{ ...other.steps[0], priority: 20 }] }]
+    expect((await victim.call('PATCH', '/v1/deploy_templates/CUSTOM_SMT', steps, boss)).status).toBe(200)
+    expect((await rackward(['drift', '-f', out])).stdout).toMatch(/deploy template CUSTOM_SMT +steps +changed/)
+    await write('Enabled')
+    const without = await rackward(['plan', '-f', path])
+    expect(without.stdout).toContain('deploy template CUSTOM_OTHER was applied from this file, and is in it no more')
+    expect((await rackward(['apply', '-f', path, '--wait', '30'])).code).toBe(0)
+    expect((await victim.call('DELETE', '/v1/deploy_templates/CUSTOM_OTHER', undefined, boss)).status).toBe(204)
+    expect((await rackward(['drift', '-f', path])).code).toBe(0)
   },
 )

@@ -3,20 +3,24 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { stringify as yamlOf } from 'yaml'
 import { CliError } from '../../../cli/error.ts'
-import { exportedSite } from '../../../cli/rack/export-site.ts'
+import { exportedPolicy, exportedSite, ownOf } from '../../../cli/rack/export-site.ts'
 import { readLocated } from '../../../cli/rack/located.ts'
 import { everyNamed } from '../../../cli/rack/observe.ts'
 import { resolve } from '../../../cli/rack/resolve.ts'
 import { siteActs, type SeenSite } from '../../../cli/rack/site.ts'
 import type { Api } from '../../../cli/server.ts'
 import { MASK } from '../../../conductor/api/views.ts'
+import { digestOf } from '../../../conductor/rollouts/plan.ts'
 
 const step = { interface: 'bios', step: 'factory_reset' }
 
 async function actsOfExport(seen: SeenSite) {
   const { left, templates, runbooks } = await exportedSite(seen)
   const text = yamlOf({ version: 1, site: 'lab', templates, runbooks }, { aliasDuplicateObjects: false, lineWidth: 0 })
-  return { left, templates, runbooks, acts: siteActs(resolve(await readLocated(text, 'rack.yaml')), seen) }
+  const acts = siteActs(resolve(await readLocated(text, 'rack.yaml')), seen)
+  // Recorded, and not sent.
+  const sent = acts.filter((act) => act.do === 'mesh policy' || act.before !== digestOf(act.body))
+  return { left, templates, runbooks, acts: sent }
 }
 
 test('templates and runbooks are written with what the file decides, and nothing else', async () => {
@@ -94,4 +98,27 @@ test('whatever the arguments are, the plan of what was exported is empty', async
       expect([acts, left.length + Object.keys(site.templates).length]).toEqual([[], 1])
     }),
   )
+})
+
+test('what was applied from the files of other sites alone stays out of this one', () => {
+  const seen = { templates: new Map(['CUSTOM_A', 'CUSTOM_B', 'CUSTOM_C'].map((name) => [name, {}])) }
+  const applied = [
+    { site: 'lab', what: 'deploy template', name: 'CUSTOM_A' },
+    { site: 'east', what: 'deploy template', name: 'CUSTOM_A' },
+    { site: 'east', what: 'deploy template', name: 'CUSTOM_B' },
+    // Another kind of the same name.
+    { site: 'east', what: 'runbook', name: 'CUSTOM_C' },
+  ] as const
+  const { templates, runbooks } = ownOf(seen, { site: 'lab', applied })
+  expect([...(templates?.keys() ?? [])]).toEqual(['CUSTOM_A', 'CUSTOM_C'])
+  expect(runbooks).toBeUndefined()
+})
+
+test('of the policy, the file has what it had, as it is now', () => {
+  const now = { levels: ['L0'], isolated: 'page', tenant_lost: 'drain', limits: { silentMs: 5_000, misses: 4 } }
+  expect(exportedPolicy({ isolated: 'fence', limits: { silentMs: 3_800 } }, now)).toEqual({
+    isolated: 'page',
+    limits: { silentMs: 5_000 },
+  })
+  expect(exportedPolicy({ levels: ['L1'], limits: { gone: 1 } }, now)).toEqual({ levels: ['L0'] })
 })

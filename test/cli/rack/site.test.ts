@@ -6,6 +6,7 @@ import { mustHoldPolicy } from '../../../cli/rack/observe.ts'
 import { planOf } from '../../../cli/rack/plan.ts'
 import { resolve } from '../../../cli/rack/resolve.ts'
 import { policyDigest, type SeenSite } from '../../../cli/rack/site.ts'
+import type { Plan } from '../../../conductor/rollouts/plan.ts'
 import type { Api } from '../../../cli/server.ts'
 import { observing } from './model.ts'
 
@@ -19,6 +20,7 @@ const TEMPLATES = `templates:
 runbooks:
   CUSTOM_RESET: { steps: [{ interface: bios, step: factory_reset, order: 0 }] }`
 const POLICY = `mesh: { policy: { levels: [L1, L0], isolated: fence, limits: { silentMs: 5000, misses: 4 } } }`
+const POLICY_FILE = { levels: ['L1', 'L0'], isolated: 'fence', limits: { silentMs: 5000, misses: 4 } }
 const NOW = {
   armed: true,
   levels: ['L0', 'L1', 'L3', 'L5'],
@@ -33,6 +35,9 @@ const about = async (more: string, site: SeenSite) => {
   const observed = { ...observing([]), site }
   return { plan: planOf(rack, observed), drift: driftOf(rack, observed) }
 }
+/** As the conductor records them. */
+const appliedBy = ({ acts = [] }: Pick<Plan, 'acts'>) =>
+  acts.flatMap((act) => (act.do === 'mesh policy' ? [] : [{ what: act.do, name: act.name, body: { ...act.body } }]))
 const lines = ({ differences }: ReturnType<typeof driftOf>) =>
   differences.map(({ node, field, kind }) => `${node} ${field} ${kind}`)
 
@@ -53,11 +58,47 @@ test('templates and runbooks that are not there, or differ, are acts; those that
   )
   const there = { templates: new Map(made.slice(0, 1)), runbooks: new Map([...made.slice(1), ['CUSTOM_OTHER', {}]]) }
   const again = await about(TEMPLATES, there)
-  expect([again.plan.acts, lines(again.drift)]).toEqual([undefined, []])
-  const edited = await about(TEMPLATES.replace('Disabled', 'Enabled'), there)
+  expect([again.plan.acts?.map(({ says }) => says[0]), lines(again.drift)]).toEqual([
+    [
+      '= deploy template CUSTOM_NO_SMT  is as wanted; recorded as applied from this file',
+      '= runbook CUSTOM_RESET  is as wanted; recorded as applied from this file',
+    ],
+    [],
+  ])
+  const recorded = { ...there, applied: appliedBy(plan) }
+  const last = await about(TEMPLATES, recorded)
+  expect([last.plan.acts, last.plan.left, lines(last.drift)]).toEqual([undefined, [], []])
+  const edited = await about(TEMPLATES.replace('Disabled', 'Enabled'), recorded)
   expect(edited.plan.acts).toMatchObject([
     { name: 'CUSTOM_NO_SMT', before: expect.stringMatching(/^[0-9a-f]{64}$/) as unknown },
   ])
+  expect(edited.plan.acts?.[0]?.says[0]).toContain('differs')
+  expect(lines(edited.drift)).toEqual(['deploy template CUSTOM_NO_SMT steps unapplied'])
+})
+
+test('what somebody changed or deleted since it was applied is told so, and the next plan brings it back', async () => {
+  const none = { templates: new Map(), runbooks: new Map() }
+  const applied = appliedBy((await about(TEMPLATES, none)).plan)
+  const other = { steps: [{ interface: 'bios', step: 'factory_reset', args: {}, priority: 10 }] }
+  const { plan, drift } = await about(TEMPLATES, { ...none, templates: new Map([['CUSTOM_NO_SMT', other]]), applied })
+  expect(plan.acts?.map(({ says }) => says[0])).toEqual([
+    '~ deploy template CUSTOM_NO_SMT  was changed since it was applied  rack.yaml:5:5',
+    '+ runbook CUSTOM_RESET  steps: 1  rack.yaml:7:17',
+  ])
+  expect(lines(drift)).toEqual(['deploy template CUSTOM_NO_SMT steps changed', 'runbook CUSTOM_RESET steps changed'])
+  expect(drift.differences[0]).toMatchObject({ recorded: drift.differences[0]?.wanted, observed: other })
+})
+
+test('what the file does not have any more is left alone and told, until somebody deletes it', async () => {
+  const { plan: first } = await about(TEMPLATES, { templates: new Map(), runbooks: new Map() })
+  const applied = appliedBy(first)
+  const there = { runbooks: new Map(applied.slice(1).map(({ name, body }) => [name, body])) }
+  const { plan, drift } = await about('', { ...there, applied })
+  expect(plan.acts).toBeUndefined()
+  expect(plan.left).toEqual(['runbook CUSTOM_RESET was applied from this file, and is in it no more: left alone'])
+  expect([drift.drifted, lines(drift)]).toEqual([true, ['runbook CUSTOM_RESET steps unapplied']])
+  const gone = await about('', { applied })
+  expect([gone.plan.left, gone.drift.drifted]).toEqual([[], false])
 })
 
 test('the policy of the mesh: what the file names is changed, everything else stays, and nothing arms it', async () => {
@@ -66,6 +107,7 @@ test('the policy of the mesh: what the file names is changed, everything else st
     {
       do: 'mesh policy',
       before: policyDigest(NOW),
+      wanted: POLICY_FILE,
       change: { levels: ['L1', 'L0'], isolated: 'fence', limits: { probeMs: 200, silentMs: 5000, misses: 4 } },
       says: [
         '~ mesh policy  isolated: page -> fence  rack.yaml:3:47',
@@ -81,7 +123,14 @@ test('the policy of the mesh: what the file names is changed, everything else st
   ])
   const held = { ...NOW, levels: ['L0', 'L1'], isolated: 'fence', limits: { ...NOW.limits, silentMs: 5000 } }
   const again = await about(POLICY, { policy: held })
-  expect([again.plan.acts, lines(again.drift)]).toEqual([undefined, []])
+  expect(again.plan.acts).toMatchObject([
+    { change: {}, wanted: POLICY_FILE, says: ['= mesh policy  is as wanted; recorded as applied from this file'] },
+  ])
+  const applied = [{ what: 'mesh policy', name: 'policy', body: POLICY_FILE }] as const
+  const last = await about(POLICY, { policy: held, applied })
+  expect([last.plan.acts, lines(last.drift)]).toEqual([undefined, []])
+  const changed = await about(POLICY, { policy: { ...held, levels: ['L0'], limits: NOW.limits }, applied })
+  expect(lines(changed.drift)).toEqual(['mesh policy/levels changed', 'mesh policy/limits/silentMs changed'])
   await expect(about('mesh: { policy: { armed: true } }', {})).rejects.toThrow(
     /mesh\/policy\/armed is not a known field/,
   )

@@ -4,6 +4,7 @@ import { internalRequests } from '../../../conductor/api/internal.ts'
 import { digestOf } from '../../../conductor/rollouts/plan.ts'
 import type { StageRequest } from '../../../conductor/rollouts/requests.ts'
 import { decidedBody, type SiteAct } from '../../../conductor/rollouts/site-acts.ts'
+import { siteRecords } from '../../../conductor/rollouts/site-records.ts'
 import { Fault } from '../../../kit/fault.ts'
 import { addNode, apiOf, itemOf, openStore, planOf, runnerOf, take } from './world.ts'
 
@@ -87,4 +88,51 @@ test('an answer of the mesh that is a refusal fails the request', async () => {
   const send = internalRequests([route as never], {} as never)
   const by = { actor: { user: 'boss', role: 'admin', project: null } as const, id: 'x', nowMs: 0, generation: null }
   await expect(send({ method: 'put', path: '/x' }, by)).rejects.toThrow('/x: 400: "no"')
+})
+
+test('what was done is recorded for its site, once however often it is done; a record is made without a request where all holds', async () => {
+  const { store } = await openStore()
+  const api = apiOf(store)
+  const sent: string[] = []
+  const runner = runnerOf(store, {
+    send: async (request) => {
+      sent.push(`${request.method} ${request.path}`)
+      if (request.method === 'post')
+        await store.objects.add({
+          kind: 'runbook',
+          uuid: '00000000-0000-4000-8000-00000000000b',
+          version: 0,
+          name: 'CUSTOM_RESET',
+          nodeUuid: null,
+          uniqueKey: null,
+          createdAtMs: 0,
+          updatedAtMs: null,
+          body: { ...RUNBOOK.body, extra: {} },
+        })
+    },
+  })
+  const wanted = { isolated: 'fence', agent_lost: 'page' } as const
+  const through = async (acts: SiteAct[], site: string) => {
+    const { id } = await api.begin(planOf([], { acts, site }))
+    for (let round = 0; round < 4; round += 1) await runner.round()
+    expect(await api.show(id)).toMatchObject({ state: 'done' })
+  }
+  await through([RUNBOOK, { ...POLICY, wanted }], 'lab')
+  expect(sent).toEqual(['post /v1/runbooks', 'put /rackward/v1/mesh/policy'])
+  const before = digestOf(decidedBody('runbook', RUNBOOK.body))
+  const held: SiteAct[] = [
+    { ...RUNBOOK, before },
+    { ...POLICY, change: {}, wanted },
+  ]
+  await through(held, 'lab')
+  await through(held, 'east')
+  expect(sent).toHaveLength(2)
+  const records = (await siteRecords(store)).map(({ atMs: _, ...record }) => record)
+  const by = records[0]?.by
+  expect(records.toSorted((a, b) => (`${a.site} ${a.what}` < `${b.site} ${b.what}` ? -1 : 1))).toEqual(
+    ['east', 'lab'].flatMap((site) => [
+      { site, what: 'mesh policy', name: 'policy', body: wanted, by },
+      { site, what: 'runbook', name: 'CUSTOM_RESET', body: RUNBOOK.body, by },
+    ]),
+  )
 })
