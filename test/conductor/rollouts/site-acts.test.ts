@@ -127,7 +127,7 @@ test('what was done is recorded for its site, once however often it is done; a r
   await through(held, 'lab')
   await through(held, 'east')
   expect(sent).toHaveLength(2)
-  const records = (await siteRecords(store)).map(({ atMs: _, ...record }) => record)
+  const records = (await siteRecords(store)).map(({ atMs: _atMs, ...record }) => record)
   const by = records[0]?.by
   expect(records.toSorted((a, b) => (`${a.site} ${a.what}` < `${b.site} ${b.what}` ? -1 : 1))).toEqual(
     ['east', 'lab'].flatMap((site) => [
