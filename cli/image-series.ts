@@ -102,7 +102,7 @@ function statusText(nodes: ImageStatus['nodes']): string {
     node.provision_state,
     node.source,
     node.version ?? '',
-    node.image.slice(0, 16),
+    node.image?.slice(0, 16) ?? '',
     standingText(node),
   ])
   return tableOf(['node', 'state', 'deployed from', 'version', 'image', 'channel'], rows)

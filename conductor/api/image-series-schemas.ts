@@ -45,16 +45,18 @@ export type StatusQuery = z.infer<typeof StatusQuery>
 
 const Given = z.object({
   source: z.string().describe('image_source of its last deploy'),
-  image: z.string().describe('id of the image that this was then'),
+  image: z.string().nullable().describe('id of the image that this was then; null: its deploy has not chosen one yet'),
   series: z.string().nullable(),
   version: z.string().nullable(),
   channel: z.string().nullable(),
   wanted: z.string().nullable().describe('version that the channel is at now'),
   behind: z.boolean().nullable().describe('null: it follows no channel, or its deploy is not done'),
-  deploy: z
-    .enum(['done', 'under way', 'failed'])
-    .default('done')
-    .describe('of this image; until it is done, the disk holds the image before, or part of this one'),
+  deploy: z.enum(['done', 'under way', 'failed']).default('done').describe('of this image'),
+  on_disk: z
+    .object({ source: z.string(), image: z.string() })
+    .nullable()
+    .default(null)
+    .describe('null: nobody knows, for the deploy has begun to write and is not done'),
 })
 export type GivenView = z.infer<typeof Given>
 export const ImageOfNode = z.object({

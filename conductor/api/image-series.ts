@@ -27,6 +27,7 @@ import {
 } from '../image-store/series.ts'
 import type { ImageTrust } from '../image-store/trust.ts'
 import type { NodeRecord } from '../node/record.ts'
+import { writesImage } from '../node/run/loader-rule.ts'
 import { STATES } from '../node/workflow/states.ts'
 import type { Store } from '../store/port.ts'
 import { mustBeWhole, standing } from './access.ts'
@@ -221,15 +222,20 @@ const lookups = async (store: Store, all?: ReadonlyMap<string, GivenImage>): Pro
 
 /** Undefined: it has no instance, or was deployed by an older conductor. */
 async function imageOf(
-  { uuid, instanceInfo, provisionState }: NodeRecord,
+  { uuid, instanceInfo, provisionState, workflow }: NodeRecord,
   { series, given: givenOf }: Lookups,
 ): Promise<GivenView | undefined> {
   const deploy = instanceInfo.image_source === undefined ? undefined : STATES[provisionState].image
-  const given = deploy && (await givenOf(uuid))
-  if (!given) return undefined
-  const { name, ...rest } = standingOf(given, series)
-  const known = { source: given.source, image: given.image, series: name, ...rest, deploy }
-  return deploy === 'done' ? known : { ...known, behind: null }
+  if (!deploy) return undefined
+  const given = await givenOf(uuid)
+  const isOpen = deploy !== 'done' && workflow.imageId === null && writesImage(workflow.steps)
+  const asked = isOpen ? { source: String(instanceInfo.image_source), image: null } : given
+  if (!asked) return undefined
+  const { name, ...rest } = standingOf(asked, series)
+  const known = { source: asked.source, image: asked.image, series: name, ...rest, deploy }
+  const disk = deploy === 'done' || (isOpen && given?.done) ? given : undefined
+  const onDisk = disk ? { source: disk.source, image: disk.image } : null
+  return { ...known, behind: deploy === 'done' ? known.behind : null, on_disk: onDisk }
 }
 
 const viewOf = ({ name, versions, channels }: KeptSeries): SeriesView => ({

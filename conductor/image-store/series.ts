@@ -17,8 +17,9 @@ const Body = z.object({
   ),
 })
 
-/** What the last deploy of a node was asked for, and got. */
-const Given = z.object({ source: z.string(), image: z.string() })
+/** What the last deploy of a node that came as far as its image was asked for, and got. `done`: it is on the disk, or
+ *  was when the next one was ordered. */
+const Given = z.object({ source: z.string(), image: z.string(), done: z.literal(true).optional() })
 export type GivenImage = z.infer<typeof Given>
 
 export interface KeptSeries extends Series {
@@ -98,6 +99,14 @@ export async function keepGiven(
   })
 }
 
+/** Its instance runs what it was given: the next order, until it has chosen its own image, leaves that on the disk. */
+export async function noteDone(store: Pick<Store, 'objects'>, nodeUuid: string): Promise<void> {
+  await untilFresh(async () => {
+    const known = await store.objects.find(GIVEN, nodeUuid)
+    if (known && known.body.done !== true) await store.objects.put({ ...known, body: { ...known.body, done: true } })
+  })
+}
+
 /** What a node was given is not on its disk any more, or nobody knows: an instance that comes without an image of ours
  *  must not be taken for the one before. */
 export async function forgetGiven(store: Pick<Store, 'objects'>, nodeUuid: string): Promise<void> {
@@ -127,7 +136,7 @@ export async function seriesReferences(store: Pick<Store, 'objects'>): Promise<M
 
 /** What a node was given, in words of releases. Behind: its channel is at another image now. */
 export function standingOf(
-  given: GivenImage,
+  given: { readonly source: string; readonly image: string | null },
   series: ReadonlyMap<string, KeptSeries>,
 ): {
   name: string | null

@@ -18,7 +18,7 @@ import { checkFirmwareTarget } from './policy/firmware-target.ts'
 import { checkInterfaces, interfaceOf, managementOf, unsupported, type InterfaceName } from './policy/interfaces.ts'
 import { planFor, type PlanRequest } from './policy/plans.ts'
 import { BmcCommands, type BmcCommandsParts } from './run/bmc-commands.ts'
-import { forgetImage, writesImage, type LoaderRule } from './run/loader-rule.ts'
+import { forgetImage, noteImage, writesImage, type LoaderRule } from './run/loader-rule.ts'
 import { checkBootVerb, type CheckMedia, type CheckRamdisk } from './run/media-check.ts'
 import { MediaCommands } from './run/media-commands.ts'
 import { SubscriptionCommands } from './run/subscription-commands.ts'
@@ -178,11 +178,7 @@ export class NodeService {
 
   async setPower(ident: string, target: PowerTarget, timeoutMs?: number): Promise<NodeRecord> {
     const { uuid } = await this.find(ident)
-    return this.parts.worker.dispatch(uuid, {
-      type: 'power',
-      target,
-      ...(timeoutMs === undefined ? {} : { timeoutMs }),
-    })
+    return this.parts.worker.dispatch(uuid, { type: 'power', target, ...(timeoutMs === undefined ? {} : { timeoutMs }) })
   }
 
   async provision(ident: string, verb: Verb, extra: ProvisionExtra = {}): Promise<NodeRecord> {
@@ -206,6 +202,7 @@ export class NodeService {
     const refused = wanted === undefined ? undefined : refusedVerb(node, verb)
     if (refused) throw new Fault(refused.refused, refused.why)
     const content = await wanted?.()
+    await noteImage(store, node, verb)
     const warm = this.isWarm(node)
     const done = await withDrive(this.parts, node.uuid, async (keep) => {
       // A rebuild without a config drive keeps the one that is there, as Ironic does.

@@ -27,7 +27,18 @@ test('which version a node has, and what its channel is at', async () => {
 test('an image that is not on the disk is not told as if it were', async () => {
   const early = { ...given, behind: null }
   expect(await lineOf({ image: { ...early, deploy: 'under way' } })).toBe('web:1 (aaaaaaaaaaaaaaaa), being deployed')
-  expect(await lineOf({ image: { ...early, deploy: 'failed' } })).toMatch(/^web:1 .*, whose deploy failed/)
+  expect(await lineOf({ image: { ...early, deploy: 'failed' } })).toMatch(
+    /^web:1 .*, whose deploy failed: .* part of it$/,
+  )
+  const open = { ...early, version: null, image: null, deploy: 'failed' }
+  expect(await lineOf({ image: open })).toBe('web@stable, whose deploy failed before an image was chosen')
+  const disk = { source: 'web:1', image: 'b'.repeat(64) }
+  expect(await lineOf({ image: { ...open, on_disk: disk } })).toBe(
+    'web@stable, whose deploy failed; the disk still holds web:1 (bbbbbbbbbbbbbbbb)',
+  )
+  expect(await lineOf({ image: { ...open, deploy: 'under way', on_disk: disk } })).toBe(
+    'web@stable, being deployed; the disk still holds web:1 (bbbbbbbbbbbbbbbb)',
+  )
 })
 
 test('nothing where nothing is known, also by an older conductor', async () => {

@@ -6,6 +6,9 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Config } from '../../conductor/config.ts'
 import { startConductor, type Conductor } from '../../conductor/conductor.ts'
+import { keepGiven } from '../../conductor/image-store/series.ts'
+import { openSqlite } from '../../conductor/start/open-store.ts'
+import type { Store } from '../../conductor/store/port.ts'
 import { importImage } from '../../images/import.ts'
 import { ImageStore } from '../../images/store.ts'
 import { until } from '../../kit/clock.ts'
@@ -17,6 +20,7 @@ import { call } from './client.ts'
 const LATEST = { 'openstack-api-version': 'baremetal latest' }
 let dir = ''
 let conductor: Conductor
+let store: Store
 
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'rackward-given-'))
@@ -25,12 +29,21 @@ beforeEach(async () => {
   conductor = await startConductor(
     Config.parse({
       data: join(dir, 'data'),
-      images: { store: join(dir, 'images') },
+      images: { store: join(dir, 'images'), allowedHosts: ['127.0.0.1'] },
       api: { listen: [{ address: '127.0.0.1', port: 0 }], auth: { strategy: 'noauth' } },
       provision: { automatedClean: false },
       powerSync: { everySeconds: 0 },
     }),
-    { log: silentLog, run: obedientIpmitool(() => undefined), fleet: null },
+    {
+      log: silentLog,
+      run: obedientIpmitool(() => undefined),
+      fleet: null,
+      openStore: (...parts) => {
+        const opened = openSqlite(...parts)
+        store = opened.store
+        return opened
+      },
+    },
   )
 })
 afterEach(async () => {
@@ -41,12 +54,12 @@ afterEach(async () => {
 const api = (method: string, path: string, body?: unknown) =>
   call(method, path, body, LATEST, conductor.addresses[0] as string)
 const image = async () => (await api('GET', '/rackward/v1/nodes/n1/image')).body.image as { source: string } | null
-const wants = (source: string) =>
-  api('PATCH', '/v1/nodes/n1', [{ op: 'add', path: '/instance_info', value: { image_source: source } }])
+const wants = (source: string, more: object = {}) =>
+  api('PATCH', '/v1/nodes/n1', [{ op: 'add', path: '/instance_info', value: { image_source: source, ...more } }])
 
 async function drive(target: string, state: RegExp): Promise<void> {
-  const { status } = await api('PUT', '/v1/nodes/n1/states/provision', { target })
-  expect(status).toBe(202)
+  const { status, body } = await api('PUT', '/v1/nodes/n1/states/provision', { target })
+  expect({ status, body }).toMatchObject({ status: 202 })
   await until(
     async () => {
       const node = (await api('GET', '/v1/nodes/n1')).body
@@ -72,4 +85,27 @@ test('a server that was freed and is adopted with another system runs none of ou
   await wants('web')
   await drive('adopt', /^active$/)
   expect(await image()).toBeNull()
+})
+
+test('a rebuild that fails before it has an image is not told as one of the image before, which is still there', async () => {
+  const driver_info = { ipmi_address: '192.0.2.1', ipmi_username: 'u', ipmi_password: 'p' }
+  const made = await api('POST', '/v1/nodes', { name: 'n1', driver: 'ipmi', driver_info })
+  await api('POST', '/v1/ports', { node_uuid: made.body.uuid, address: '02:00:00:00:00:01' })
+  await drive('manage', /^manageable$/)
+  await wants('web')
+  await drive('adopt', /^active$/)
+  const before = { source: 'web', image: 'a'.repeat(64) }
+  await keepGiven(store, String(made.body.uuid), { ...before, nowMs: 1 })
+  expect(await image()).toMatchObject({ ...before, deploy: 'done', on_disk: before })
+
+  // Asked for when the order has begun: nobody listens there.
+  const gone = 'http://127.0.0.1:1/gone.raw'
+  await wants(gone, { image_checksum: 'b'.repeat(64) })
+  await drive('rebuild', /^deploy failed$/)
+  expect(await image()).toMatchObject({ source: gone, image: null, deploy: 'failed', on_disk: before })
+
+  await wants('web')
+  await drive('rebuild', /^wait call-back$/)
+  const chosen = { source: 'web', image: expect.not.stringMatching(/^a+$/) as unknown }
+  expect(await image()).toMatchObject({ ...chosen, deploy: 'under way', on_disk: null })
 })

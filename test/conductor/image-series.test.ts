@@ -5,7 +5,8 @@ import { seriesRoutes } from '../../conductor/api/image-series.ts'
 import { imageRoutes } from '../../conductor/api/images.ts'
 import type { ApiRequest } from '../../conductor/api/route.ts'
 import { imageReferences } from '../../conductor/image-store/references.ts'
-import { imageOfSeries, keepGiven } from '../../conductor/image-store/series.ts'
+import type { NodeRecord } from '../../conductor/node/record.ts'
+import { imageOfSeries, keepGiven, noteDone } from '../../conductor/image-store/series.ts'
 import type { State } from '../../conductor/node/workflow/states.ts'
 import type { Store } from '../../conductor/store/port.ts'
 import { systemClock } from '../../kit/clock.ts'
@@ -17,6 +18,9 @@ const [OLD, NEW] = ['a'.repeat(64), 'b'.repeat(64)]
 const BOSS = { user: 'boss', role: 'admin', project: null } as const
 const TENANT = { user: 'tess', role: 'admin', project: 'blue' } as const
 
+const WRITES = [
+  { interface: 'deploy', step: 'write_image', args: {}, priority: 80 },
+] as unknown as NodeRecord['workflow']['steps']
 const ACTIVE = { provisionState: 'active' } as const
 
 function apiOf(store: Store) {
@@ -109,6 +113,7 @@ test('one node tells the same of itself, to those who see it', async () => {
     wanted: '1',
     behind: true,
     deploy: 'done',
+    on_disk: { source: 'web@stable', image: NEW },
   }
   expect(await image()).toEqual(told)
   expect(await image({ actor: TENANT })).toEqual(told)
@@ -127,6 +132,25 @@ test('an image whose deploy is not done is told as that, and what was deployed b
   expect(await imageIn('deploy failed')).toEqual(['failed', null])
   expect(await imageIn('servicing')).toEqual(['done', true])
   expect(await imageIn('available')).toBeNull()
+})
+
+test('a deploy that has chosen no image is told by what was asked for; the disk holds what was done before, if it was', async () => {
+  const { store, ask } = await world()
+  const told = async (imageId: string | null, isDone: boolean, steps = WRITES) => {
+    const node = await addNode(store, `n-${String(imageId)}-${isDone}-${steps.length}`, {
+      provisionState: 'deploy failed',
+      instanceInfo: { image_source: 'web@none' },
+    })
+    await store.putNode({ ...node, workflow: { ...node.workflow, imageId, steps } })
+    await keepGiven(store, node.uuid, { source: 'web:1', image: OLD, nowMs: 1 })
+    if (isDone) await noteDone(store, node.uuid)
+    return (await ask('get', '/:ident/image', { params: { ident: node.uuid } })).image
+  }
+  const asked = { source: 'web@none', image: null, version: null, deploy: 'failed', behind: null }
+  expect(await told(null, true)).toMatchObject({ ...asked, on_disk: { source: 'web:1', image: OLD } })
+  expect(await told(null, false)).toMatchObject({ ...asked, on_disk: null })
+  expect(await told(OLD, true)).toMatchObject({ source: 'web:1', image: OLD, deploy: 'failed', on_disk: null })
+  expect(await told(null, true, [])).toMatchObject({ source: 'web:1', image: OLD, on_disk: null })
 })
 
 test('the status comes in pages, and a page may have less nodes than were looked at', async () => {

@@ -92,9 +92,13 @@ function lockText({ holder, reason, pending_effects: pending, tries }: NonNullab
   return `${holder}: ${reason}${waits}${tries > 0 ? `; ${tries} tries failed` : ''}`
 }
 
-function imageText({ source, image, series, version, channel, behind, wanted, deploy }: GivenImage): string {
-  const what = series === null || version === null ? `${source} (${image.slice(0, 12)})` : `${series}:${version}`
-  if (deploy === 'under way') return `${what}, being deployed`
+function imageText(given: GivenImage): string {
+  const { source, image, series, version, channel, behind, wanted, deploy, on_disk: disk } = given
+  const named = image === null ? source : `${source} (${image.slice(0, 12)})`
+  const what = series === null || version === null ? named : `${series}:${version}`
+  const still = disk ? `; the disk still holds ${disk.source} (${disk.image.slice(0, 12)})` : ''
+  if (deploy === 'under way') return `${what}, being deployed${still}`
+  if (deploy === 'failed' && image === null) return `${what}, whose deploy failed before an image was chosen${still}`
   if (deploy === 'failed') return `${what}, whose deploy failed: the disk may hold another one, or part of it`
   if (behind === null) return what
   return behind ? `${what}, behind: channel ${channel} is at ${wanted}` : `${what}, as channel ${channel}`

@@ -12,10 +12,11 @@ import {
 } from '../policy/loader-check.ts'
 import { nodeArchitecture } from '../policy/architecture.ts'
 import type { PlannedStep } from '../policy/steps.ts'
-import { forgetGiven } from '../../image-store/series.ts'
+import { forgetGiven, noteDone } from '../../image-store/series.ts'
 import type { NodeRecord } from '../record.ts'
 import type { Store } from '../../store/port.ts'
 import type { Verb } from '../workflow/arrows.ts'
+import { STATES } from '../workflow/states.ts'
 import type { ImageSource } from './image-source.ts'
 
 export interface LoaderRuleParts {
@@ -27,6 +28,15 @@ export interface LoaderRuleParts {
 
 export const writesImage = (plan: readonly Pick<PlannedStep, 'step'>[]): boolean =>
   plan.some(({ step }) => step === 'write_image')
+
+/** Before a verb: what is on the disk is known as long as nothing else is written. */
+export async function noteImage(
+  store: Pick<Store, 'objects'>,
+  { uuid, provisionState }: Pick<NodeRecord, 'uuid' | 'provisionState'>,
+  verb: Verb,
+): Promise<void> {
+  if (verb === 'rebuild' && STATES[provisionState].image === 'done') await noteDone(store, uuid)
+}
 
 /** After a verb with which a node loses the image that it was given, or gets an instance without one of ours. */
 export async function forgetImage(
