@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { Fault } from '../../kit/fault.ts'
 import { run, runOk } from '../../kit/run.ts'
 import { licencesOf, packagesOf, sbomOf } from '../sbom.ts'
-import { HARDENING_CHECK } from './hardening.ts'
+import { HARDENING_CHECK } from './hardening-files.ts'
 
 const TIMEOUT_MS = 10 * 60_000
 const BLOCK_BYTES = 4096

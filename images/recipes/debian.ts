@@ -14,13 +14,8 @@ import { makeDisk, rootPartition } from './disk.ts'
 import { ARM64_DISK_MODULES } from './drivers.ts'
 import { efiLoader, SIGNED_PACKAGES } from './esp.ts'
 import { grubMenu } from './grub.ts'
-import {
-  HARDENED_CLOUD_CFG,
-  HARDENED_FSTAB,
-  HARDENED_KERNEL_ARGS,
-  HARDENED_PACKAGES,
-  hardeningHooks,
-} from './hardening.ts'
+import { HARDENED_CLOUD_CFG, HARDENED_FSTAB, HARDENED_KERNEL_ARGS, HARDENED_PACKAGES } from './hardening-files.ts'
+import { hardeningHooks } from './hardening.ts'
 import { buildEnv, clampTimes } from './normalize.ts'
 import { removeTree } from './scratch.ts'
 
