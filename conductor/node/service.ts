@@ -178,7 +178,11 @@ export class NodeService {
 
   async setPower(ident: string, target: PowerTarget, timeoutMs?: number): Promise<NodeRecord> {
     const { uuid } = await this.find(ident)
-    return this.parts.worker.dispatch(uuid, { type: 'power', target, ...(timeoutMs === undefined ? {} : { timeoutMs }) })
+    return this.parts.worker.dispatch(uuid, {
+      type: 'power',
+      target,
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    })
   }
 
   async provision(ident: string, verb: Verb, extra: ProvisionExtra = {}): Promise<NodeRecord> {
