@@ -178,11 +178,8 @@ export class NodeService {
 
   async setPower(ident: string, target: PowerTarget, timeoutMs?: number): Promise<NodeRecord> {
     const { uuid } = await this.find(ident)
-    return this.parts.worker.dispatch(uuid, {
-      type: 'power',
-      target,
-      ...(timeoutMs === undefined ? {} : { timeoutMs }),
-    })
+    const within = timeoutMs === undefined ? {} : { timeoutMs }
+    return this.parts.worker.dispatch(uuid, { type: 'power', target, ...within })
   }
 
   async provision(ident: string, verb: Verb, extra: ProvisionExtra = {}): Promise<NodeRecord> {
