@@ -10,7 +10,7 @@ import { pastTimes } from '../node/run/past-times.ts'
 import { NO_PAST } from '../node/policy/usual-time.ts'
 import { portAccounts, tellsSomething, type PortAccount } from '../node/query/port-accounts.ts'
 import type { EventWatch } from '../node/run/bmc-events/watch.ts'
-import type { LoaderRule } from '../node/run/loader-rule.ts'
+import { startsImage, type LoaderRule } from '../node/run/loader-rule.ts'
 import type { PowerSync } from '../node/run/power-sync.ts'
 import type { NodeRecord } from '../node/record.ts'
 import { mustBeWhole, mustOwn, standing } from './access.ts'
@@ -258,7 +258,7 @@ function describedRoutes(parts: RackwardParts): DescribedRoute[] {
       holder: request.view.holderOf(node),
       poll: leased ? veilPoll(poll, node) : poll,
       drift: leased ? veilDrift(drift, node) : drift,
-      loader: await loaderRule.look(node),
+      loader: startsImage(node) ? await loaderRule.look(node) : undefined,
       events: leased ? undefined : eventWatch.of(node.uuid),
       past: isTimed(node.provisionState) ? await pastTimes(store.journal)(comparedOf(node)) : NO_PAST,
       sharers: await sharersFor(request, node),

@@ -11,7 +11,7 @@ import {
   type UnsignedImages,
 } from '../policy/loader-check.ts'
 import { nodeArchitecture } from '../policy/architecture.ts'
-import type { PlannedStep } from '../policy/steps.ts'
+import { deployKindOf, type PlannedStep } from '../policy/steps.ts'
 import { forgetGiven, noteDone } from '../../image-store/series.ts'
 import type { NodeRecord } from '../record.ts'
 import type { Store } from '../../store/port.ts'
@@ -28,6 +28,10 @@ export interface LoaderRuleParts {
 
 export const writesImage = (plan: readonly Pick<PlannedStep, 'step'>[]): boolean =>
   plan.some(({ step }) => step === 'write_image')
+
+/** Whether its disk is to start the image that it names: not where its deploy writes none. */
+export const startsImage = ({ workflow, interfaces }: Pick<NodeRecord, 'workflow' | 'interfaces'>): boolean =>
+  workflow.order === 'deploy' ? writesImage(workflow.steps) : deployKindOf(interfaces.deploy ?? null) === 'direct'
 
 /** Before a verb: what is on the disk is known as long as nothing else is written. */
 export async function noteImage(
