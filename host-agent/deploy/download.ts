@@ -11,6 +11,7 @@ import { pieceLength, type ImageIndex } from '../../conductor/api/agent-wire.ts'
 import { Fault, isFault } from '../../kit/fault.ts'
 import { gather } from '../../kit/gather.ts'
 import { pipedToFile } from '../../kit/run.ts'
+import { withAligned } from './aligned.ts'
 
 export interface Run {
   /** First piece and number of pieces; none of them is all zeros. */
@@ -23,6 +24,7 @@ export interface Run {
 
 export interface TakeRun {
   pieceLength(number: number): number
+  /** The bytes are lent: they are others when it is over. */
   take(number: number, bytes: Buffer): Promise<void>
 }
 
@@ -136,9 +138,11 @@ async function takeWhole(file: FileHandle, run: Run, opts: TakeRun): Promise<boo
   for (let number = run.first; number < run.first + run.count; number += 1) {
     const length = opts.pieceLength(number)
     if (at + length > sizeBytes) return false
-    const bytes = Buffer.allocUnsafe(length)
-    for (let got = 0; got < length;) got += (await file.read(bytes, got, length - got, at + got)).bytesRead
-    await opts.take(number, bytes)
+    await withAligned(length, async (buffer) => {
+      const bytes = buffer.subarray(0, length)
+      for (let got = 0; got < length;) got += (await file.read(bytes, got, length - got, at + got)).bytesRead
+      await opts.take(number, bytes)
+    })
     at += length
   }
   if (at !== sizeBytes) throw new Fault('image.piece', 'the data of the image is longer than its index says')

@@ -2,6 +2,7 @@
  *  found so is proven with the rest at the end, like what was written. */
 import { pieceLength, type ImageIndex } from '../../conductor/api/agent-wire.ts'
 import type { DiskFile } from './disk.ts'
+import { withAligned } from './aligned.ts'
 import { sha256 } from './download.ts'
 
 /** Pieces in a row that were others: the disk holds something else, and reading on would only cost time. */
@@ -11,7 +12,6 @@ export class HeldPieces {
   private readonly disk: Pick<DiskFile, 'read'>
   private readonly index: ImageIndex
   private readonly zeros: Buffer
-  private readonly buffers: Buffer[] = []
   private misses = 0
   private isOff: boolean
 
@@ -31,12 +31,7 @@ export class HeldPieces {
    *  more. */
   async has(number: number): Promise<boolean> {
     if (this.isOff) return false
-    const buffer = this.buffers.pop() ?? Buffer.allocUnsafeSlow(this.index.pieceBytes)
-    try {
-      return await this.isSame(number, buffer)
-    } finally {
-      this.buffers.push(buffer)
-    }
+    return withAligned(this.index.pieceBytes, (buffer) => this.isSame(number, buffer))
   }
 
   /** The bytes of this piece, where the disk holds it. */
@@ -46,10 +41,9 @@ export class HeldPieces {
     return (await this.isSame(number, bytes)) ? bytes : undefined
   }
 
-  /** The memory is not needed any more. */
+  /** The disk is not asked any more. */
   end(): void {
     this.isOff = true
-    this.buffers.length = 0
   }
 
   private async isSame(number: number, buffer: Buffer): Promise<boolean> {
@@ -62,9 +56,9 @@ export class HeldPieces {
       return false
     }
     const piece = this.index.pieces[number]
-    const isSame = piece?.zero
-      ? bytes.equals(this.zeros.subarray(0, bytes.length))
-      : (await sha256(bytes)) === piece?.sha256
+    // Comparing with zeros is many times cheaper than hashing them, and blocks that were discarded are zeros.
+    const isZero = bytes.equals(this.zeros.subarray(0, bytes.length))
+    const isSame = piece?.zero || isZero ? piece?.zero === isZero : (await sha256(bytes)) === piece?.sha256
     this.misses = isSame ? 0 : this.misses + 1
     if (this.misses >= MAX_MISSES) this.isOff = true
     return isSame

@@ -8,6 +8,7 @@ import { pieceLength, type ImageIndex } from '../../conductor/api/agent-wire.ts'
 import type { Clock } from '../../kit/clock.ts'
 import { Fault } from '../../kit/fault.ts'
 import { run as systemRun, type Run as RunProgram } from '../../kit/run.ts'
+import { withAligned } from './aligned.ts'
 import type { DiskFile } from './disk.ts'
 import { sha256, type downloadRun } from './download.ts'
 import { HeldPieces } from './held.ts'
@@ -236,8 +237,7 @@ async function readBack(parts: AllParts, wanted: (number: number) => boolean): P
   const wrong: number[] = []
   const known = [...index.pieces.keys()].filter((number) => !wanted(number))
   let doneBytes = known.reduce((sum, number) => sum + pieceLength(index, number), 0)
-  const lane = async () => {
-    const buffer = Buffer.allocUnsafe(index.pieceBytes)
+  const lane = async (buffer: Buffer) => {
     for (const number of numbers) {
       if (!wanted(number)) continue
       const bytes = buffer.subarray(0, pieceLength(index, number))
@@ -250,6 +250,6 @@ async function readBack(parts: AllParts, wanted: (number: number) => boolean): P
       parts.onProgress('verify', doneBytes, parts.moved.said)
     }
   }
-  await Promise.all(Array.from({ length: LANES }, lane))
+  await Promise.all(Array.from({ length: LANES }, () => withAligned(index.pieceBytes, lane)))
   return wrong
 }
