@@ -176,14 +176,13 @@ function checkScript(): string {
 }
 
 const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`
-const { dirname } = posix
 const octal = (mode: number) => `0${mode.toString(8)}`
 
 /** Run in mmdebstrap's hooks, with the tree as $1. */
 export const hardeningHooks = (): string[] => [
   ...hardenedFiles(checkScript()).map(
     ({ path, mode, text }) =>
-      `mkdir -p "$1${dirname(path)}" && printf %s ${quoted(text)} > "$1${path}" && chmod ${octal(mode)} "$1${path}"`,
+      `mkdir -p "$1${posix.dirname(path)}" && printf %s ${quoted(text)} > "$1${path}" && chmod ${octal(mode)} "$1${path}"`,
   ),
   ...COMMANDS.map((command) => `chroot "$1" sh -ec ${quoted(command)}`),
 ]
