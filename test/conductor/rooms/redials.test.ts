@@ -22,7 +22,12 @@ test('a room that dials anew is heard again, and no event is written', async () 
   room = rack.room(bundle, [side.url], { address: '127.0.9.31' })
   await room.start()
   const whats = () => side.told.map(({ detail }) => detail.what)
-  await until(() => whats().includes('connected'), { timeoutMs: 30_000, everyMs: 20, what: 'the room' })
+  // It is told before it can be asked for something.
+  await until(() => whats().includes('connected') && side.rooms.placeOf('r1') !== undefined, {
+    timeoutMs: 30_000,
+    everyMs: 20,
+    what: 'the room',
+  })
   const seenAtMs = (await side.records.get('r1')).heard?.atMs ?? 0
   side.told.length = 0
   expect(side.rooms.redial()).toEqual(['r1'])
