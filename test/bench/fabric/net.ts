@@ -14,6 +14,10 @@ export const SEED_IP = '10.50.255.1'
 export const TRACKER_IP = '10.50.255.2'
 export const ipOf = (node: number): string => `10.50.${Math.floor(node / 200)}.${(node % 200) + 1}`
 
+/** Of the card of the n-th end. */
+const macOf = (n: number): string =>
+  `02:00:00:00:${[n >> 8, n & 255].map((byte) => byte.toString(16).padStart(2, '0')).join(':')}`
+
 const BURST_BYTES = 8_192
 const NETMASK = 16
 const BATCH_MS = 300_000
@@ -51,7 +55,7 @@ export class Fabric {
         'link add br0 type bridge forward_delay 0',
         'link set br0 up',
         ...ends.flatMap((end, i) => [
-          `link add ${port(i)} type veth peer name eth0 netns ${this.spaceOf(end)}`,
+          `link add ${port(i)} type veth peer name eth0 address ${macOf(i)} netns ${this.spaceOf(end)}`,
           `link set ${port(i)} master br0 up`,
         ]),
       ],
@@ -69,11 +73,19 @@ export class Fabric {
       }),
       this.switch,
     )
-    for (const end of ends) {
+    for (const [own, end] of ends.entries()) {
       const space = this.spaceOf(end)
       await this.batch(
         'ip',
-        [`address add ${addressOf(end)}/${NETMASK} dev eth0`, 'link set eth0 up', 'link set lo up'],
+        [
+          `address add ${addressOf(end)}/${NETMASK} dev eth0`,
+          'link set eth0 up',
+          'link set lo up',
+          // The kernel resolves no more than some 1,000 neighbours of all namespaces together; these do not count.
+          ...ends.flatMap((other, i) =>
+            i === own ? [] : [`neigh add ${addressOf(other)} lladdr ${macOf(i)} dev eth0 nud permanent`],
+          ),
+        ],
         space,
       )
       const rate = rateOf(end)
