@@ -209,10 +209,19 @@ async function oneRun(rig: Rig, { count, isSwarm, kill = new Map(), slow = new S
   const before = await processorTime()
   for (const { child } of nodes.slice(0, count)) child.stdin?.write(`${JSON.stringify({ run, isSwarm })}\n`)
   for (const [number, seconds] of kill) systemClock.after(seconds * 1000, () => nodes[number]?.child.kill('SIGKILL'))
+  const known = new Set<number>()
+  const tellDone = () => {
+    for (const [number, node] of nodes.slice(0, count).entries())
+      if (!known.has(number) && endOf(node)) {
+        known.add(number)
+        tracker.child.stdin?.write(`${JSON.stringify({ done: number })}\n`)
+      }
+  }
   const endOf = ({ heard }: Program) => heard.find((message) => message['run'] === run) as Ended | undefined
   const awaited = nodes.slice(0, count).filter((_, number) => !kill.has(number))
   const ends = await until(
     () => {
+      tellDone()
       const found = awaited.map(endOf)
       return found.every((end) => end !== undefined) && found
     },

@@ -1,6 +1,6 @@
 /** The conductor's ends in `npm run bench -- fabric`: server.js seed IP FILE sends ranges of the image and counts them;
- *  server.js tracker IP IMAGE introduces nodes to each other, with the conductor's code. A line on standard input
- *  begins a new run. */
+ *  server.js tracker IP IMAGE introduces nodes to each other, with the conductor's code. An empty
+ *  object on standard input begins a new run; one with `done` tells the tracker that this node has the image. */
 import { readFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { Introductions } from '../../../conductor/agents/swarm/introductions.ts'
@@ -40,7 +40,12 @@ function tracker(): (request: IncomingMessage, response: ServerResponse) => void
       uploadBytesPerSecond: null,
     })
   let introductions = made()
-  onLine(process.stdin, () => {
+  onLine<{ readonly done?: number }>(process.stdin, ({ done }) => {
+    // As the conductor hears of its own nodes: who has the image is introduced to nobody any more.
+    if (done !== undefined) {
+      const node = writer(done, what)
+      return introductions.changed({ ...node, workflow: { ...node.workflow, imageId: null } })
+    }
     introductions = made()
     say({ bytes: 0 })
   })
