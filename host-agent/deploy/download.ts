@@ -26,6 +26,8 @@ export interface TakeRun {
   pieceLength(number: number): number
   /** The bytes are lent: they are others when it is over. */
   take(number: number, bytes: Buffer): Promise<void>
+  /** Breaks off: what is whole by then is taken. */
+  readonly signal?: AbortSignal | undefined
 }
 
 const STALL_MS = 30_000
@@ -37,7 +39,7 @@ let files = 0
 /** Calls `take` with each piece in order. Throws `deploy.download` when the connection breaks, `image.damaged` when the
  *  data cannot be decompressed; the pieces that were taken before remain. */
 export async function downloadRun(url: string, run: Run, opts: TakeRun): Promise<void> {
-  const response = await request(url, run)
+  const response = await request(url, run, opts.signal)
   const file = await scratchFile()
   try {
     const broken = await unpack(response, file, unpackedBytes(run, opts))
@@ -111,6 +113,8 @@ const unpackedBytes = (run: Run, opts: TakeRun): number =>
  *  and the file is memory: the kernel ends a zstd that writes more than the index says, however little it was packed
  *  into. */
 async function unpack(response: Readable, file: FileHandle, mostBytes: number): Promise<Fault | undefined> {
+  // A response that broke before anybody listened tells nobody any more.
+  if (response.destroyed) return new Fault('deploy.download', 'the image broke off before its first byte')
   const zstd = pipedToFile(
     ['prlimit', `--fsize=${mostBytes}`, 'zstd', '-dc', '-q', `--memory=${MAX_WINDOW_MIB}MB`],
     file.fd,

@@ -59,7 +59,7 @@ interface AllParts extends WriteParts {
 
 interface PartOfWork extends AllParts {
   /** Another part failed. */
-  readonly isOver: () => boolean
+  readonly stop: AbortSignal
 }
 
 async function writeAll(parts: AllParts): Promise<Moved> {
@@ -75,10 +75,7 @@ async function writeAll(parts: AllParts): Promise<Moved> {
   // From memory perhaps; it is written again, and proven then. What is compared later comes from the disk.
   const head = await held.read(0)
   await zeroHead(parts)
-  await allDone([
-    (isOver) => zeroRanges({ ...parts, isOver }, count),
-    (isOver) => fetchLater({ ...parts, isOver }, count),
-  ])
+  await allDone([(stop) => zeroRanges({ ...parts, stop }, count), (stop) => fetchLater({ ...parts, stop }, count)])
   held.end()
   await parts.disk.flush()
   // What was held, too: a write that the disk put in the wrong place may have hit it since it was compared.
@@ -126,23 +123,23 @@ async function heldOf(
 
 /** Of works that write different pieces. After a failure the others end soon, and when it is told, nothing writes any
  *  more. */
-async function allDone(works: readonly ((isOver: () => boolean) => Promise<void>)[]): Promise<void> {
-  const failures: unknown[] = []
-  const isOver = () => failures.length > 0
-  await Promise.all(works.map((work) => work(isOver).catch((error: unknown) => void failures.push(error))))
-  if (isOver()) throw failures[0]
+async function allDone(works: readonly ((stop: AbortSignal) => Promise<void>)[]): Promise<void> {
+  const stop = new AbortController()
+  // The first failure is the reason that is kept.
+  await Promise.all(works.map((work) => work(stop.signal).catch((error: unknown) => stop.abort(error))))
+  if (stop.signal.aborted) throw stop.signal.reason
 }
 
 async function zeroRanges(parts: PartOfWork, count: (number: number) => void): Promise<void> {
   for (const zeros of zeroRuns(parts.index)) {
-    if (parts.isOver()) return
+    if (parts.stop.aborted) return
     await zeroRange(parts, zeros)
     for (let number = zeros.first; number < zeros.first + zeros.count; number += 1) count(number)
   }
 }
 
 /** All data but the first piece; what the disk holds already stays. */
-async function fetchLater({ isOver, ...parts }: PartOfWork, count: (number: number) => void): Promise<void> {
+async function fetchLater({ stop, ...parts }: PartOfWork, count: (number: number) => void): Promise<void> {
   const { index, swarm, moved } = parts
   const keep = (number: number) => {
     moved.heldPieces += 1
@@ -150,11 +147,11 @@ async function fetchLater({ isOver, ...parts }: PartOfWork, count: (number: numb
     swarm?.wrote(number)
   }
   const isLater = (number: number) => number > 0
-  if (!swarm) return writeRuns({ ...parts, keep, isOver }, dataRuns(index, isLater), count)
+  if (!swarm) return writeRuns({ ...parts, keep, stop }, dataRuns(index, isLater), count)
   await swarm.fetch(isLater, {
     runs: (isWanted) => dataRuns(index, isWanted),
     unicast: (queue, isEnough) =>
-      writeRuns({ ...parts, keep, isOver: isEnough }, queue, (number) => (count(number), swarm.wrote(number))),
+      writeRuns({ ...parts, keep, stop: isEnough }, queue, (number) => (count(number), swarm.wrote(number))),
     held: (numbers) => heldOf(parts, numbers, keep),
     store: async (number, bytes) => {
       await parts.disk.write(bytes, number * index.pieceBytes)
@@ -221,7 +218,7 @@ async function zeroRange(parts: PartOfWork, zeros: { first: number; count: numbe
   if (done?.code === 0) return
   const zero = Buffer.alloc(parts.index.pieceBytes)
   for (let number = zeros.first; number < zeros.first + zeros.count; number += 1) {
-    if (parts.isOver()) return
+    if (parts.stop.aborted) return
     if (await parts.held.has(number)) continue
     const lengthBytes = pieceLength(parts.index, number)
     await parts.disk.write(zero.subarray(0, lengthBytes), number * parts.index.pieceBytes)

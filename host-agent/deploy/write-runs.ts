@@ -30,17 +30,18 @@ export interface RunParts {
   readonly checkArrival?: boolean
   readonly held: HeldPieces
   readonly moved: Tally
-  readonly isOver?: () => boolean
+  /** Breaks downloads off, too: what is whole of them is kept. */
+  readonly stop?: AbortSignal | undefined
   /** Called with pieces that the disk holds already; absent: the disk is not asked. */
   readonly keep?: (number: number) => void
 }
 
-/** Takes the runs out of `queue`, until `isOver`; what fails then is put back. While one lane asks the disk, the others
+/** Takes the runs out of `queue`, until `stop`; what is left then is put back. While one lane asks the disk, the others
  *  fetch. */
 export async function writeRuns(parts: RunParts, queue: Run[], count: (number: number) => void): Promise<void> {
   const abort = { failed: undefined as unknown }
   const lane = async () => {
-    while (!abort.failed && !parts.isOver?.()) {
+    while (!abort.failed && !parts.stop?.aborted) {
       const run = queue.shift()
       if (!run) return
       const missing = await missingOf(parts, run)
@@ -96,10 +97,11 @@ async function writeRun(parts: RunParts, run: Run, count: (number: number) => vo
       await (parts.download ?? downloadRun)(url, rest(parts.index, run, next), {
         pieceLength: (number) => pieceLength(parts.index, number),
         take,
+        signal: parts.stop,
       })
     } catch (error) {
       if (!isFault(error) || !DOWNLOAD_FAULTS.has(error.code)) throw error
-      if (parts.isOver?.()) return rest(parts.index, run, next)
+      if (parts.stop?.aborted) return rest(parts.index, run, next)
       failures += 1
       if (error.code === 'image.piece') bad.set(next, (bad.get(next) ?? 0) + 1)
       const damaged = error.code === 'image.damaged' && failures >= MAX_BAD_PIECES

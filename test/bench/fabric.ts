@@ -133,7 +133,6 @@ export async function benchFabric(bench: FabricBench): Promise<void> {
     await until(isUp, { what: 'the programs of the nodes', timeoutMs: START_MS, everyMs: 200 })
     const rig = {
       fabric,
-      seed,
       tracker,
       nodes,
       index,
@@ -172,7 +171,6 @@ export async function benchFabric(bench: FabricBench): Promise<void> {
 
 interface Rig {
   readonly fabric: Fabric
-  readonly seed: Program
   readonly tracker: Program
   readonly nodes: readonly Program[]
   readonly index: ImageIndex
@@ -202,10 +200,10 @@ interface Wanted {
 }
 
 async function oneRun(rig: Rig, { count, isSwarm, kill = new Map(), slow = new Set() }: Wanted): Promise<RunFigures> {
-  const { seed, tracker, nodes, index, floorSeconds, say } = rig
+  const { fabric, tracker, nodes, index, floorSeconds, say } = rig
   const run = (runs += 1)
-  await told(seed)
   await told(tracker)
+  const sentBefore = await fabric.sentBytes('seed')
   const before = await processorTime()
   for (const { child } of nodes.slice(0, count)) child.stdin?.write(`${JSON.stringify({ run, isSwarm })}\n`)
   for (const [number, seconds] of kill) systemClock.after(seconds * 1000, () => nodes[number]?.child.kill('SIGKILL'))
@@ -233,7 +231,7 @@ async function oneRun(rig: Rig, { count, isSwarm, kill = new Map(), slow = new S
   const fast = ends.filter((_, i) => !slow.has(nodes.indexOf(awaited[i] as Program)))
   const seconds = fast.map((end) => end.seconds).sort((a, b) => a - b)
   const sum = (of: (end: Ended) => number) => ends.reduce((all, end) => all + of(end), 0)
-  const seedBytes = Number((await told(seed))['bytes'])
+  const seedBytes = (await fabric.sentBytes('seed')) - sentBefore
   const figures: RunFigures = {
     medianSeconds: seconds[Math.floor(seconds.length / 2)] ?? 0,
     lastSeconds: seconds.at(-1) ?? 0,

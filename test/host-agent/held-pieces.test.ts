@@ -259,7 +259,7 @@ test('in a swarm the pieces that are there are offered, and the others are asked
       )
       const left = hands.runs((number) => isWanted(number) && !there.has(number))
       asked = left.map(({ first }) => first)
-      await hands.unicast(left, () => false)
+      await hands.unicast(left)
     },
     close: async () => undefined,
   }

@@ -19,7 +19,10 @@ import { ImageStore } from '../../images/store.ts'
 import { systemClock, type Clock } from '../../kit/clock.ts'
 import { closed, listen, urlOf } from '../../kit/listen.ts'
 
-type Behaviour = (at: { number: number; from: number }) => 'serve' | 'refuse' | 503 | 'break' | 'corrupt' | 'garbage'
+type Behaviour = (at: {
+  number: number
+  from: number
+}) => 'serve' | 'refuse' | 503 | 'break' | 'stall' | 'corrupt' | 'garbage'
 
 let dir = ''
 let raw: Buffer
@@ -60,8 +63,8 @@ async function pieceServer(i: number): Promise<(typeof servers)[number]> {
     if (what === 'garbage') bytes.fill(0)
     if (what === 'corrupt') bytes.fill(0x5a, Math.floor(bytes.length / 2), Math.floor(bytes.length / 2) + 64)
     response.writeHead(206, { 'content-length': bytes.length })
-    if (what !== 'break') return void response.end(bytes)
-    response.write(bytes.subarray(0, Math.floor(bytes.length * 0.6)), () => response.destroy())
+    if (what !== 'break' && what !== 'stall') return void response.end(bytes)
+    response.write(bytes.subarray(0, Math.floor(bytes.length * 0.6)), () => what === 'break' && response.destroy())
   })
   await listen(server, { port: 0, host: '127.0.0.1' })
   const made = { server, url: `${urlOf(server)}/data.zst`, gaveBytes: 0, requests: 0 }
@@ -130,21 +133,25 @@ test('what the conductor does not give either ends the deploy as without rooms',
   await expect(deploy()).rejects.toMatchObject({ code: 'image.damaged' })
 })
 
-test('a run that fails when neighbours have begun to give pieces is left to them', async () => {
-  const path = join(dir, 'left')
-  await writeFile(path, Buffer.alloc(raw.length, 0xee))
-  const disk = await DiskFile.open(path)
-  let isOn = false
-  behaviours[2] = ({ number }) => {
-    isOn = number > 2
-    return isOn ? 'refuse' : 'serve'
-  }
-  const queue = dataRuns(index, (number) => number > 0)
-  const written: number[] = []
-  const parts = { disk, index, source: new PieceServers(servers[2]?.url ?? ''), clock, moved: new Tally(index) }
-  const held = new HeldPieces({ disk, index, isOn: false })
-  await writeRuns({ ...parts, held, isOver: () => isOn }, queue, (number) => written.push(number))
-  const left = queue.flatMap(({ first, count }) => Array.from({ length: count }, (_, i) => first + i))
-  expect([...written, ...left].toSorted((a, b) => a - b)).toEqual(index.pieces.map((_, i) => i).slice(1))
-  await disk.close()
-})
+test.each(['refuse', 'stall'] as const)(
+  'runs that the image server has begun (%s) are left to neighbours when these have begun to give pieces',
+  async (what) => {
+    const path = join(dir, 'left')
+    await writeFile(path, Buffer.alloc(raw.length, 0xee))
+    const disk = await DiskFile.open(path)
+    const isOn = new AbortController()
+    behaviours[2] = ({ number }) => {
+      if (number === 4) isOn.abort()
+      return number > 1 ? what : 'serve'
+    }
+    const queue = dataRuns(index, (number) => number > 0)
+    const written: number[] = []
+    const parts = { disk, index, source: new PieceServers(servers[2]?.url ?? ''), clock, moved: new Tally(index) }
+    const held = new HeldPieces({ disk, index, isOn: false })
+    await writeRuns({ ...parts, held, stop: isOn.signal }, queue, (number) => written.push(number))
+    const left = queue.flatMap(({ first, count }) => Array.from({ length: count }, (_, i) => first + i))
+    expect([...written, ...left].toSorted((a, b) => a - b)).toEqual(index.pieces.map((_, i) => i).slice(1))
+    expect(left.length).toBeGreaterThan(3)
+    await disk.close()
+  },
+)

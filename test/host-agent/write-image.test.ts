@@ -130,8 +130,12 @@ test('zeros that could not be written end the deploy when nothing writes any mor
   const watched = but(disk, {
     write: async (bytes, at) => {
       if (at === 0) return disk.write(bytes, at)
-      hasFailed ||= bytes.every((byte) => byte === 0)
-      if (bytes.every((byte) => byte === 0)) throw new Fault('deploy.write', 'the disk is full')
+      if (bytes.every((byte) => byte === 0)) {
+        // While data is being written.
+        await until(async () => isWaiting, { what: 'data', timeoutMs: 20_000, everyMs: 1 })
+        hasFailed = true
+        throw new Fault('deploy.write', 'the disk is full')
+      }
       isWaiting = true
       await gate
     },

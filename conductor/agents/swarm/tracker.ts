@@ -19,8 +19,11 @@ export interface Introduction {
   readonly seed: { readonly index: number; readonly of: number } | null
 }
 
-/** Members that said nothing for so many of their intervals are gone. */
+/** Members that said nothing for so many of their intervals, and so long, are gone. Whoever fills its own link is late
+ *  with its calls, and costs all its neighbours a connection when it is taken for dead; one that is dead is found by
+ *  them, and named by the conductor. */
 const SILENT_INTERVALS = 4
+const SILENT_LEAST_MS = 30_000
 const AGAIN_MS = 2_000
 /** Who has few neighbours asks for more. */
 const SOON_MS = 500
@@ -78,8 +81,10 @@ export class Tracker {
 
   private sweep(nowMs: number): void {
     for (const swarm of this.swarms.values())
-      for (const nodeUuid of swarm.silentSince(nowMs - againMs(swarm) * SILENT_INTERVALS, nowMs)) this.leave(nodeUuid)
+      for (const nodeUuid of swarm.silentSince(nowMs - silenceMs(swarm), nowMs)) this.leave(nodeUuid)
   }
 }
 
 const againMs = (swarm: Swarm): number => Math.max(AGAIN_MS, Math.round(swarm.size * AGAIN_PER_MEMBER_MS))
+
+const silenceMs = (swarm: Swarm): number => Math.max(SILENT_LEAST_MS, againMs(swarm) * SILENT_INTERVALS)

@@ -36,8 +36,8 @@ export interface Shared {
 
 /** What the writer of the disk does for it. */
 export interface Hands {
-  /** Takes runs out of `queue` and writes what the disk does not hold of them, until `isOver`. */
-  readonly unicast: (queue: Run[], isOver: () => boolean) => Promise<void>
+  /** Takes runs out of `queue` and writes what the disk does not hold of them. What `stop` cuts short is put back. */
+  readonly unicast: (queue: Run[], stop?: AbortSignal) => Promise<void>
   readonly store: (number: number, bytes: Buffer) => Promise<void>
   /** Those of them that the disk holds already. */
   readonly held: (numbers: readonly number[]) => Promise<ReadonlySet<number>>

@@ -29,6 +29,8 @@ export class SwarmFetch {
   private readonly door: Door
   private readonly neighbours: Neighbours
   private readonly abort = new AbortController()
+  /** From then on there are neighbours to ask. */
+  private readonly isOn = new AbortController()
   private plan: SwarmPlan | undefined
   private answer: SwarmAnswer | undefined
   /** Of the tracker's clock against ours. */
@@ -112,7 +114,7 @@ export class SwarmFetch {
     await Promise.race([this.callOnce(), this.parts.clock.sleep(CALL_AGAIN_MS, this.abort.signal)])
     void this.keepCalling()
     const queue = hands.runs(isWanted)
-    await hands.unicast(queue, () => this.answer?.on === true)
+    await hands.unicast(queue, this.isOn.signal)
     const left = queue.flatMap(({ first, count }) => Array.from({ length: count }, (_, i) => first + i))
     if (left.length === 0) return
     // Others hear of them before this node asks for the rest.
@@ -132,7 +134,7 @@ export class SwarmFetch {
       // What the image server has to answer for is found again there, with the patience of a deploy without a swarm.
       this.isGivenUp = true
       await this.close()
-      await hands.unicast(hands.runs(plan.isMissing), () => false)
+      await hands.unicast(hands.runs(plan.isMissing))
     }
   }
 
@@ -175,6 +177,7 @@ export class SwarmFetch {
       const answer = await call({ orderId, port: this.port, have: this.shelf.count, bad, unreachable })
       if (this.abort.signal.aborted) return
       this.answer = answer
+      if (answer.on) this.isOn.abort()
       this.aheadMs = answer.nowMs - clock.now()
       this.door.renew()
       this.neighbours.meet(answer.on ? answer.neighbours : [])

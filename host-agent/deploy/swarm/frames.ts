@@ -19,6 +19,8 @@ export const FRAME = {
   piece: 7,
   /** The number of a piece that is not sent. */
   none: 8,
+  /** Proof of the reader for a newer ticket, and that ticket: the connection lasts as long. */
+  renew: 9,
   /** Between the agent and the process that serves for it, never between peers: who it is and what it may send. */
   know: 32,
   /** It serves. */

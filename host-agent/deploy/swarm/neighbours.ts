@@ -1,4 +1,4 @@
-/** The connections to the neighbours that the tracker named: made, made again with a new ticket when the old one ended,
+/** The connections to the neighbours that the tracker named: made, kept with newer tickets, made again when they broke,
  *  and ended when the tracker names them no more. */
 import type { ImageIndex } from '../../../conductor/api/agent-wire.ts'
 import { MAX_PEERS, type Neighbour } from '../../../conductor/api/swarm-wire.ts'
@@ -74,7 +74,7 @@ export class Neighbours {
       }
     for (const neighbour of list) {
       const known = this.known.get(neighbour.id)
-      if (known) known.neighbour = neighbour
+      if (known) known.link?.renew((known.neighbour = neighbour))
       else if (!this.liars.has(neighbour.id)) this.add(neighbour)
     }
     this.dial()

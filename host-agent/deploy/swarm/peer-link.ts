@@ -28,6 +28,8 @@ export interface PeerLinkParts {
 }
 
 const READY_MS = 5_000
+/** Tickets last three times as long (conductor/agents/swarm/introductions.ts). */
+const RENEW_AFTER_MS = 20_000
 const HAVE_BYTES = 4 * 4_096
 
 export class PeerLink {
@@ -36,6 +38,8 @@ export class PeerLink {
   private readonly nonce: Buffer
   private readonly asked = new Set<number>()
   private isReady = false
+  private serverNonce = Buffer.alloc(0)
+  private ticketAtMs: number
   /** Numbers that it may still claim: a neighbour says each once. */
   private claims: number
 
@@ -43,6 +47,7 @@ export class PeerLink {
     this.parts = parts
     const { neighbour, index, clock, random, events, localIp } = parts
     this.nonce = random.bytes(NONCE_BYTES)
+    this.ticketAtMs = clock.now()
     this.claims = index.pieces.length
     this.socket = connect({
       host: neighbour.ip,
@@ -88,6 +93,20 @@ export class PeerLink {
     this.socket.destroy()
   }
 
+  /** There is a newer ticket: the connection is to outlive the one that it was made with. */
+  renew({ ticket, ticketKey }: Pick<Neighbour, 'ticket' | 'ticketKey'>): void {
+    const nowMs = this.parts.clock.now()
+    if (!this.isReady || nowMs - this.ticketAtMs < RENEW_AFTER_MS) return
+    this.ticketAtMs = nowMs
+    const proof = this.proof(ticketKey)
+    this.socket.write(encodeFrame(FRAME.renew, Buffer.concat([proof, Buffer.from(ticket, 'latin1')])))
+  }
+
+  private proof(ticketKey: string): Buffer {
+    const nonces = { reader: this.nonce, server: this.serverNonce }
+    return proofOf(Buffer.from(ticketKey, 'base64url'), 'reader', nonces)
+  }
+
   private take({ type, body }: Frame): void {
     const { events } = this.parts
     if (!this.isReady) return type === FRAME.challenge ? this.prove(body) : void this.socket.destroy()
@@ -125,9 +144,10 @@ export class PeerLink {
   private prove(body: Buffer): void {
     const { neighbour, events } = this.parts
     const key = Buffer.from(neighbour.ticketKey, 'base64url')
-    const nonces = { reader: this.nonce, server: body.subarray(0, NONCE_BYTES) }
+    this.serverNonce = Buffer.from(body.subarray(0, NONCE_BYTES))
+    const nonces = { reader: this.nonce, server: this.serverNonce }
     if (!isProof(body.subarray(NONCE_BYTES), proofOf(key, 'server', nonces))) return void this.socket.destroy()
-    this.socket.write(encodeFrame(FRAME.prove, proofOf(key, 'reader', nonces)))
+    this.socket.write(encodeFrame(FRAME.prove, this.proof(neighbour.ticketKey)))
     this.isReady = true
     events.ready()
   }

@@ -8,7 +8,8 @@ import { listen, type ListenOptions } from '../../../kit/listen.ts'
 import { Semaphore } from '../../../kit/semaphore.ts'
 import type { Door, DoorParts } from './door.ts'
 import { encodeFrame, FRAME, FrameReader, numbersBody, pieceHead, readNumber, type Frame } from './frames.ts'
-import { goodTicket, isProof, NONCE_BYTES, PROOF_BYTES, proofOf, ticketKeyOf } from './proof.ts'
+import { NONCE_BYTES, PROOF_BYTES } from './proof.ts'
+import { TicketCheck } from './ticket-check.ts'
 
 const CONNECTIONS = 64
 const CONNECTIONS_PER_ADDRESS = 4
@@ -20,7 +21,13 @@ const WAITING = 4
 const HAVE_EVERY_MS = 250
 const HAVE_AT_ONCE = 4_096
 const MAX_HELLO = 512
-const TAKEN = { [FRAME.hello]: MAX_HELLO, [FRAME.prove]: PROOF_BYTES, [FRAME.get]: 4, [FRAME.cancel]: 4 }
+const TAKEN = {
+  [FRAME.hello]: MAX_HELLO,
+  [FRAME.prove]: PROOF_BYTES,
+  [FRAME.renew]: MAX_HELLO,
+  [FRAME.get]: 4,
+  [FRAME.cancel]: 4,
+}
 
 export class PeerServer implements Door {
   private readonly parts: DoorParts
@@ -83,28 +90,27 @@ export class PeerServer implements Door {
     socket.once('close', tooLate)
     const frames = new FrameReader(TAKEN)
     const nonce = random.bytes(NONCE_BYTES)
-    let known: { reader: string; proof: Buffer; untilMs: number } | undefined
+    const check = new TicketCheck({ nonce, fromIp: socket.remoteAddress ?? '', self })
     let neighbour: Neighbour | undefined
+    let over = () => {}
+    socket.once('close', () => over())
+    const endAfter = (ms: number) => {
+      over()
+      over = clock.after(ms, () => socket.destroy())
+    }
     const take = ({ type, body }: Frame): void => {
-      if (neighbour) return neighbour.take(type, body)
-      if (type === FRAME.hello && !known) {
-        const me = self()
-        const text = body.subarray(NONCE_BYTES).toString('latin1')
-        const ticket = me && goodTicket(text, me, socket.remoteAddress ?? '')
-        if (!ticket) return void socket.destroy()
-        const key = ticketKeyOf(me.key, text)
-        const nonces = { reader: Buffer.from(body.subarray(0, NONCE_BYTES)), server: nonce }
-        const untilMs = ticket.notAfterMs - me.nowMs
-        known = { reader: ticket.reader, proof: proofOf(key, 'reader', nonces), untilMs }
-        socket.write(encodeFrame(FRAME.challenge, Buffer.concat([nonce, proofOf(key, 'server', nonces)])))
-        return
+      if (neighbour && type !== FRAME.renew) return neighbour.take(type, body)
+      if (neighbour) {
+        const renewed = check.renew(body)
+        return renewed ? endAfter(renewed.leftMs) : void socket.destroy()
       }
-      if (type !== FRAME.prove || !known || !isProof(body, known.proof)) return void socket.destroy()
+      const challenge = type === FRAME.hello ? check.hello(body) : undefined
+      if (challenge) return void socket.write(encodeFrame(FRAME.challenge, challenge))
+      const proven = type === FRAME.prove ? check.prove(body) : undefined
+      if (!proven) return void socket.destroy()
       tooLate()
-      // A new ticket makes a new connection.
-      const over = clock.after(known.untilMs, () => socket.destroy())
-      socket.once('close', over)
-      neighbour = this.meet(known.reader, socket)
+      endAfter(proven.leftMs)
+      neighbour = this.meet(proven.reader, socket)
       neighbour.tell()
     }
     socket.on('data', (chunk: Buffer) => {

@@ -2,6 +2,7 @@
  *  the uplink, and the tracker a way of its own. Rates are kept by tbf(8) at both ends of each link. */
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import * as z from 'zod'
 import { sh } from '../../lab/shell.ts'
 
 export interface Rate {
@@ -21,6 +22,7 @@ const macOf = (n: number): string =>
 const BURST_BYTES = 8_192
 const NETMASK = 16
 const BATCH_MS = 300_000
+const LINKS = z.array(z.object({ stats64: z.object({ tx: z.object({ bytes: z.number() }) }) }))
 
 const shape = ({ bitsPerSecond, limitBytes }: Rate, device: string, act: 'add' | 'change'): string =>
   `qdisc ${act} dev ${device} root tbf rate ${Math.round(bitsPerSecond)}bit burst ${BURST_BYTES} limit ${limitBytes}`
@@ -91,6 +93,14 @@ export class Fabric {
       const rate = rateOf(end)
       if (rate) await this.batch('tc', [shape(rate, 'eth0', 'add')], space)
     }
+  }
+
+  /** Bytes that left this end since its link was made, with the heads of their packets. */
+  async sentBytes(end: number | 'seed' | 'tracker'): Promise<number> {
+    const [link] = LINKS.parse(
+      JSON.parse(await sh(['ip', '-n', this.spaceOf(end), '-s', '-j', 'link', 'show', 'eth0'])),
+    )
+    return link?.stats64.tx.bytes ?? 0
   }
 
   /** From now on the link of this node carries so much. */

@@ -1,6 +1,6 @@
-/** The conductor's ends in `npm run bench -- fabric`: server.js seed IP FILE sends ranges of the image and counts them;
- *  server.js tracker IP IMAGE introduces nodes to each other, with the conductor's code. An empty
- *  object on standard input begins a new run; one with `done` tells the tracker that this node has the image. */
+/** The conductor's ends in `npm run bench -- fabric`: server.js seed IP FILE sends ranges of the image; server.js
+ *  tracker IP IMAGE introduces nodes to each other, with the conductor's code, and is told on standard input: an empty
+ *  object begins a new run, one with `done` says that this node has the image. */
 import { readFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { Introductions } from '../../../conductor/agents/swarm/introductions.ts'
@@ -17,14 +17,8 @@ const MAX_CALL = 100_000
 
 async function seed(): Promise<(request: IncomingMessage, response: ServerResponse) => void> {
   const data = await readFile(what)
-  let bytes = 0
-  onLine(process.stdin, () => {
-    say({ bytes })
-    bytes = 0
-  })
   return (request, response) => {
     const [, from = 0, to = 0] = (/bytes=(\d+)-(\d+)/.exec(request.headers.range ?? '') ?? []).map(Number)
-    bytes += to - from + 1
     response.writeHead(206, { 'content-length': to - from + 1 })
     response.end(data.subarray(from, to + 1))
   }
@@ -47,7 +41,7 @@ function tracker(): (request: IncomingMessage, response: ServerResponse) => void
       return introductions.changed({ ...node, workflow: { ...node.workflow, imageId: null } })
     }
     introductions = made()
-    say({ bytes: 0 })
+    say({})
   })
   return (request, response) => {
     const number = Number(request.url?.slice(1))
@@ -67,5 +61,5 @@ function tracker(): (request: IncomingMessage, response: ServerResponse) => void
 
 const handle = role === 'seed' ? await seed() : tracker()
 await listen(createServer(handle), { host, port: 8080 })
-process.stdin.on('end', () => process.exit())
+process.stdin.on('end', () => process.exit()).resume()
 say({ ready: role })

@@ -110,6 +110,32 @@ test('a connection ends with its ticket', async () => {
   expect(heard.gone).toEqual([true])
 })
 
+test('a connection lasts as long as the newest ticket that was shown on it', async () => {
+  let aheadMs = 0
+  const startMs = performance.now()
+  const { heard, link } = reader({ notAfterMs: 1_040_000 }, port, { ...clock, now: () => clock.now() + aheadMs })
+  await until(() => heard.has.length > 0, { what: 'pieces', timeoutMs: 20_000, everyMs: 5 })
+  // It shows a newer one after a while alone.
+  aheadMs = 20_000
+  link.renew(neighbourAt(port, ticket({ notAfterMs: 1_080_000 })))
+  await until(() => heard.gone.length > 0, { what: 'the end', timeoutMs: 20_000, everyMs: 10 })
+  expect((performance.now() - startMs) * 20).toBeGreaterThan(79_000)
+})
+
+test.each([
+  ['a forged one', ticket({ notAfterMs: 9_000_000 }), Buffer.alloc(32)],
+  ['the one that it has', ticket({ notAfterMs: 8_000_000 }), undefined],
+  ['one of another reader', ticket({ notAfterMs: 9_000_000, reader: uuid(7) }), undefined],
+  ['one for another image', ticket({ notAfterMs: 9_000_000, imageId: 'b'.repeat(64) }), undefined],
+  ['no ticket', 'let me stay', undefined],
+])('who shows a newer ticket that is not its own (%s) is cut off', async (_, text, forged) => {
+  const { socket, proofFor } = await provenWith({ notAfterMs: 8_000_000 })
+  await until(() => server.connections === 1, { what: 'a neighbour', timeoutMs: 20_000, everyMs: 5 })
+  socket.write(encodeFrame(FRAME.renew, Buffer.concat([forged ?? proofFor(text), Buffer.from(text)])))
+  await until(() => socket.destroyed, { what: 'the end', timeoutMs: 20_000, everyMs: 10 })
+  expect(server.connections).toBe(0)
+})
+
 test('a reader that asks for more than it may is cut off', async () => {
   const socket = await proven()
   socket.write(Buffer.concat([1, 2, 3, 4, 5, 6].map((number) => encodeFrame(FRAME.get, numbersBody([number])))))
@@ -117,13 +143,16 @@ test('a reader that asks for more than it may is cut off', async () => {
 })
 
 /** A reader that proved itself, as nobody's code. */
-async function proven(more: Partial<Ticket> = {}): Promise<Socket> {
+const proven = async (more: Partial<Ticket> = {}): Promise<Socket> => (await provenWith(more)).socket
+
+async function provenWith(more: Partial<Ticket>): Promise<{ socket: Socket; proofFor: (text: string) => Buffer }> {
   const [socket, text] = [dial(), ticket(more)]
   socket.write(hello(text))
   const challenge = (await hears(socket, 53)).subarray(5)
   const nonces = { reader: nonce, server: challenge.subarray(0, 16) }
-  socket.write(encodeFrame(FRAME.prove, proofOf(ticketKeyOf(KEY, text), 'reader', nonces)))
-  return socket
+  const proofFor = (one: string) => proofOf(ticketKeyOf(KEY, one), 'reader', nonces)
+  socket.write(encodeFrame(FRAME.prove, proofFor(text)))
+  return { socket, proofFor }
 }
 
 test('a reader that reads nothing makes the server hold one answer', async () => {
@@ -163,7 +192,7 @@ test('a connection that cannot be accepted ends nothing else', async () => {
   await until(() => heard.has.length > 0, { what: 'pieces', timeoutMs: 20_000, everyMs: 10 })
 })
 
-function reader(more: Partial<Ticket> = {}, at = port) {
+function reader(more: Partial<Ticket> = {}, at = port, itsClock = clock) {
   const text = ticket(more)
   const heard = {
     has: [] as number[],
@@ -174,7 +203,7 @@ function reader(more: Partial<Ticket> = {}, at = port) {
   const link = new PeerLink({
     neighbour: neighbourAt(at, text),
     index,
-    clock,
+    clock: itsClock,
     random: systemRandom,
     events: {
       ready: () => undefined,

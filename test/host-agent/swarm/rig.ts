@@ -29,8 +29,8 @@ export class SwarmRig {
   readonly server: Server
   tracker = new Tracker({ fromNodes: 3, members: 100 }, Math.random)
   seedBytes = 0
-  /** Numbers of the pieces that the image server sent to any node. */
-  readonly sent = new Set<number>()
+  /** Numbers of the pieces that any node wrote. */
+  readonly written = new Set<number>()
   /** Milliseconds that the image server takes for each request. */
   seedMs = 0
   isSeedDead = false
@@ -49,10 +49,7 @@ export class SwarmRig {
       this.seedBytes += to - from + 1
       systemClock.after(this.seedMs, () => {
         response.writeHead(206, { 'content-length': to - from + 1 })
-        response.end(this.data.subarray(from, to + 1), () => {
-          for (const [number, { at, lengthBytes }] of this.index.pieces.entries())
-            if (lengthBytes > 0 && at >= from && at + lengthBytes <= to + 1) this.sent.add(number)
-        })
+        response.end(this.data.subarray(from, to + 1))
       })
     })
   }
@@ -125,6 +122,12 @@ export class SwarmRig {
     const disk = await DiskFile.open(path)
     // The caches of the machine are none of this test's business.
     disk.flush = async () => undefined
+    const write = disk.write.bind(disk)
+    disk.write = async (bytes, at) => {
+      await write(bytes, at)
+      const piece = at / SIZE
+      if (this.index.pieces[piece]?.zero === false) this.written.add(piece)
+    }
     const source = new PieceServers(this.dataUrl, more.near)
     const swarm = new SwarmFetch({
       orderId: 'o',

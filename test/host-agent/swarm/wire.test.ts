@@ -17,7 +17,7 @@ afterAll(() => rig.close())
 afterEach(() => {
   rig.tracker = new Tracker({ fromNodes: 3, members: 100 }, Math.random)
   rig.seedBytes = 0
-  rig.sent.clear()
+  rig.written.clear()
   rig.seedMs = 0
   rig.isSeedDead = false
   rig.isTrackerDead = false
@@ -135,7 +135,7 @@ test('the image server dies when the nodes hold the image among them: they finis
   expectMembers(3)
   const writing = Promise.all(numbers(4).map((number) => rig.write(number)))
   // Which pieces are fetched first is chance: each of them must be with one node at least.
-  const isAmongThem = () => [...rig.sent].filter((piece) => piece > 0).length >= PASSED_ON
+  const isAmongThem = () => [...rig.written].filter((piece) => piece > 0).length >= PASSED_ON
   await until(isAmongThem, { what: 'a copy of each piece', timeoutMs: 30_000, everyMs: 5 })
   rig.isSeedDead = true
   await until(() => rig.calls.some(({ have }) => have >= PASSED_ON - 2), {
