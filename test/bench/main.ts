@@ -138,7 +138,7 @@ async function main(): Promise<void> {
   if (what === 'fabric')
     return benchFabric({
       counts: (values.nodes ?? '2,8,32,134').split(',').map(Number),
-      mbitPerSecond: Number(values.mbit ?? '2'),
+      mbitPerSecond: Number(values.mbit ?? '0.5'),
       megabytes: Number(values.mb ?? '3'),
       svg: values.svg ?? 'fabric.svg',
       json: values.json,
