@@ -40,7 +40,7 @@ function checkNode() {
 
 function debianPackages() {
   // A benchmark with peers of its own needs nothing of the others.
-  const word = args.some((arg) => arg.startsWith('--conductors')) ? '--conductors' : args[0]
+  const word = ['--conductors', '--kubernetes'].find((one) => args.some((arg) => arg.startsWith(one))) ?? args[0]
   const wanted = PACKAGES[`${verb} ${word}`] ?? PACKAGES[verb] ?? []
   const missing = wanted.filter(
     ([name]) =>
@@ -222,6 +222,7 @@ switch (verb) {
   case 'sim':
   case 'soak':
     await compile()
+    if (verb === 'bench' && args.includes('--kubernetes')) provide('RACKWARD_KUBERNETES', ensureKubernetes)
     become(process.execPath, ['--enable-source-maps', join('dist/test', verb, 'main.js'), ...args])
     break
   case 'test':

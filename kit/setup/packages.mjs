@@ -150,6 +150,13 @@ const CLIENTS = [
   ['curl', 'asking the real Nova'],
 ]
 
+const KUBERNETES = [
+  ['golang-go', 'building the API server and its controllers'],
+  ['dpkg-dev', 'unpacking their sources'],
+  ['etcd-server', 'what the API server stores in'],
+  ['openssl', 'its certificate and key'],
+]
+
 export const PACKAGES = {
   check: BUILD,
   build: [...BUILD, ['binutils', 'stripping Node.js for the package']],
@@ -168,6 +175,7 @@ export const PACKAGES = {
   lab: [...BUILD, ...RACK],
   'lab --conductors': [...BUILD, ...RACK, POSTGRES],
   bench: [...BUILD, ...RACK],
+  'bench --kubernetes': [...BUILD, ...KUBERNETES],
   'bench cluster': [...BUILD, ...RACK, POSTGRES],
   'bench boot': [...BUILD, ...BOOT_PEERS],
   'bench images': [...BUILD, ['nginx-light', 'another file server, measured beside ours'], ...RACKWARD_ALONE],
@@ -190,13 +198,7 @@ export const PACKAGES = {
   api: [...BUILD, ...OPENSTACK],
   clients: [...BUILD, ...CLIENTS],
   redfish: [...BUILD, ...JUDGES],
-  kubernetes: [
-    ...BUILD,
-    ['golang-go', 'building the API server and its controllers'],
-    ['dpkg-dev', 'unpacking their sources'],
-    ['etcd-server', 'what the API server stores in'],
-    ['openssl', 'its certificate and key'],
-  ],
+  kubernetes: [...BUILD, ...KUBERNETES],
   nova: [...BUILD, ['curl', 'asking the real Nova']],
   libvirt: [...BUILD, ...RACK, ...PEERS, ...LIBVIRT],
 }

@@ -1,8 +1,8 @@
 /** `npm run bench [-- deploy | redeploy | boot | explain [--only nodes|mesh|NAME,...] | storm | media | images |
- *  fabric [--nodes N,...] | api | scale [--nodes N] | web | mesh [--hosts N] | redfish [--bmcs N] | cluster |
- *  polls [--bmcs N]]`. Each but the first has a file of its own name. Deploy: how long a deploy takes per phase,
- *  against the floor measured on the same server in the same run, and the ramdisk's size; then `redeploy`. Figures are
- *  for comparing within one run: they move with the machine. */
+ *  fabric [--nodes N,...] | api | scale [--nodes N] | web | mesh [--hosts N | --kubernetes] | redfish [--bmcs N] |
+ *  cluster | polls [--bmcs N]]`. Each but the first has a file of its own name. Deploy: how long a deploy takes per
+ *  phase, against the floor measured on the same server in the same run, and the ramdisk's size; then `redeploy`.
+ *  Figures are for comparing within one run: they move with the machine. */
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ImageStore } from '../../images/store.ts'
@@ -92,7 +92,8 @@ async function main(): Promise<void> {
       firmware: { type: 'string' },
       json: { type: 'boolean', default: false },
       'no-peer': { type: 'boolean', default: false },
-      kills: { type: 'string', default: '30' },
+      kills: { type: 'string' },
+      kubernetes: { type: 'boolean', default: false },
       hosts: { type: 'string' },
       bmcs: { type: 'string' },
       nodes: { type: 'string' },
@@ -121,7 +122,11 @@ async function main(): Promise<void> {
   }
   if (what === 'mesh' && values.hosts !== undefined)
     return void process.stdout.write(`${JSON.stringify(await benchScale(Number(values.hosts)), null, 2)}\n`)
-  if (what === 'mesh') return benchMesh({ kills: Number(values.kills), json: values.json, say })
+  if (what === 'mesh' && values.kubernetes) {
+    const { benchKubernetes } = await import('./mesh-kubernetes.ts')
+    return benchKubernetes({ kills: Number(values.kills ?? '10'), json: values.json, say })
+  }
+  if (what === 'mesh') return benchMesh({ kills: Number(values.kills ?? '30'), json: values.json, say })
   if (what === 'boot') {
     const { json, only } = values
     const [clients, seconds, rounds] = [
@@ -159,7 +164,7 @@ async function main(): Promise<void> {
   if (what === 'cluster')
     return benchCluster({
       json: values.json,
-      kills: Number(values.kills),
+      kills: Number(values.kills ?? '30'),
       say,
       ...(values.only ? { only: values.only } : {}),
       ...(values.nodes ? { nodes: Number(values.nodes) } : {}),

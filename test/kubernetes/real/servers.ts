@@ -10,9 +10,10 @@ import { until } from '../../../kit/clock.ts'
 import { http } from '../../../kit/http.ts'
 import { piped, type Piped } from '../../../kit/run.ts'
 import { freePort } from '../../kit/free-port.ts'
+import { ROOT } from '../../lab/root.ts'
 import { Cluster, signal, type ClusterAccess, type Doc } from '../cluster.ts'
 
-const MANIFEST = new URL('../../../docs/examples/kubernetes-rbac.yaml', import.meta.url)
+const MANIFEST = join(ROOT, 'docs/examples/kubernetes-rbac.yaml')
 const START_MS = 240_000
 const ADMIN_GROUP = 'system:masters'
 
