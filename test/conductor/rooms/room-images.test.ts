@@ -18,7 +18,6 @@ import { PIECE_BYTES, type ImageIndex } from '../../../images/index.ts'
 import { ImageStore } from '../../../images/store.ts'
 import { systemClock, until } from '../../../kit/clock.ts'
 import { closed, listen, urlOf } from '../../../kit/listen.ts'
-import { LOADERS } from '../../../pxe/firmware.ts'
 import { roomRack, SEGMENT, uuidOf, type RoomRack, type Side } from './room-rack.ts'
 
 const PIECES = 12
@@ -60,8 +59,6 @@ afterAll(async () => {
 beforeEach(async () => {
   direct = 0
   rack = await roomRack()
-  await mkdir(join(rack.dir, 'loaders'))
-  for (const name of LOADERS) await writeFile(join(rack.dir, 'loaders', name), name)
   for (const name of ['r1', 'r2']) await mkdir(join(rack.dir, `room ${name}`), { mode: 0o700 })
   side = await rack.side()
   await side.listen()

@@ -1,6 +1,6 @@
 /** A conductor's side of boot rooms without the rest of a conductor: its port, its records in SQLite, its hub; and
  *  rooms that dial it, over loopback addresses. */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Server } from 'node:https'
 import { tmpdir } from 'node:os'
@@ -26,6 +26,7 @@ import { systemClock } from '../../../kit/clock.ts'
 import { closed, listen } from '../../../kit/listen.ts'
 import { makeLog, silentLog } from '../../../kit/log.ts'
 import { systemRandom } from '../../../kit/random.ts'
+import { LOADERS } from '../../../pxe/firmware.ts'
 import { freePort } from '../../kit/free-port.ts'
 import { client } from '../boot-clients.ts'
 
@@ -174,6 +175,9 @@ export interface RoomRack {
 /** Every side shares the records and the certificate. */
 export async function roomRack(): Promise<RoomRack> {
   const dir = await mkdtemp(join(tmpdir(), 'rackward-rooms-'))
+  // A room that cannot serve what it is told ends the connection, and dials again and again.
+  await mkdir(join(dir, 'loaders'))
+  for (const name of LOADERS) await writeFile(join(dir, 'loaders', name), name)
   const seal = await loadSeal(join(dir, 'secret.key'), systemRandom)
   const limits = parseConfig(configText(dir, 1), 'test').limits.events
   const { store, close } = openSqlite(join(dir, 'rackward.db'), seal, { clock: systemClock, limits })

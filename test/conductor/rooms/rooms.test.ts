@@ -11,7 +11,6 @@ import type { BootRoom } from '../../../conductor/boot/rooms/room.ts'
 import { LINK_PATH, upgradeHeaders } from '../../../conductor/boot/rooms/wire.ts'
 import { mintToken, readToken, roomKey } from '../../../conductor/boot/token.ts'
 import { until } from '../../../kit/clock.ts'
-import { LOADERS } from '../../../pxe/firmware.ts'
 import { macOf, roomRack, SEGMENT, uuidOf, type RoomRack, type Side } from './room-rack.ts'
 
 let rack: RoomRack
@@ -22,8 +21,6 @@ const ramdisk = (generation: number) => ({ kind: 'ramdisk', generation, rescue: 
 
 beforeEach(async () => {
   rack = await roomRack()
-  await mkdir(join(rack.dir, 'loaders'))
-  for (const name of LOADERS) await writeFile(join(rack.dir, 'loaders', name), name)
   for (const name of ['r1', 'r2']) await mkdir(join(rack.dir, `room ${name}`), { mode: 0o700 })
   side = await rack.side()
   await side.listen()
