@@ -240,8 +240,12 @@ async function oneRun(rig: Rig, { count, isSwarm, kill = new Map(), slow = new S
     givenCopies: sum((end) => end.toNeighbours) / index.dataBytes,
     busyShare: (after.busy - before.busy) / (after.all - before.all),
   }
-  const leastSeconds = Math.max(floorSeconds, (seedBytes * 8) / rig.uplinkBitsPerSecond)
-  believableRun(figures, { nodes: ends.length, leastSeconds })
+  believableRun(figures, {
+    nodes: ends.length,
+    leastSeconds: floorSeconds,
+    uplinkSeconds: (seedBytes * 8) / rig.uplinkBitsPerSecond,
+    wholeSeconds: Math.max(...ends.map((end) => end.seconds)),
+  })
   const how = isSwarm ? 'swarm' : 'unicast'
   say(
     `${String(count).padStart(5)} nodes, ${how}: the last after ${figures.lastSeconds.toFixed(1)} s, ` +

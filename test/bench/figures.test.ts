@@ -189,9 +189,10 @@ test('a redeploy is told by its steps, which add up, and by how far its estimate
 
 test('a fabric in which the image came faster than its links carry it, or without being sent, has no figures', () => {
   const run = { medianSeconds: 13, lastSeconds: 15, seedCopies: 2, neighbourCopies: 6, givenCopies: 6, busyShare: 0.5 }
-  const at = { nodes: 8, leastSeconds: 12 }
+  const at = { nodes: 8, leastSeconds: 12, uplinkSeconds: 14, wholeSeconds: 15 }
   expect(believableRun(run, at)).toBe(run)
   expect(() => believableRun({ ...run, lastSeconds: 11 }, at)).toThrow('11.00 s are too few: the links alone take 12')
   expect(() => believableRun({ ...run, lastSeconds: Number.NaN }, at)).toThrow('too few')
   expect(() => believableRun({ ...run, neighbourCopies: 5 }, at)).toThrow('7.00 copies were sent')
+  expect(() => believableRun(run, { ...at, uplinkSeconds: 20 })).toThrow('the uplink alone takes 20')
 })

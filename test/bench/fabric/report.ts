@@ -34,10 +34,20 @@ export interface FabricReport {
   }[]
 }
 
+interface Bounds {
+  readonly nodes: number
+  /** Of a node's own link. */
+  readonly leastSeconds: number
+  /** Of what the image server sent. */
+  readonly uplinkSeconds: number
+  /** Until the slow ones had it, too: they are sent to for longer than the others take. */
+  readonly wholeSeconds: number
+}
+
 /** What a run cannot beat: the rates of the links, and that nobody has what nobody sent. Throws where it did. */
 export function believableRun(
   figures: RunFigures,
-  { nodes, leastSeconds }: { nodes: number; leastSeconds: number },
+  { nodes, leastSeconds, uplinkSeconds, wholeSeconds }: Bounds,
 ): RunFigures {
   const { lastSeconds, seedCopies, neighbourCopies } = figures
   if (seedCopies + neighbourCopies < nodes * 0.999)
@@ -45,6 +55,8 @@ export function believableRun(
   // Beyond the first burst of each link.
   if (!(lastSeconds > leastSeconds * 0.95))
     throw new Error(`${lastSeconds.toFixed(2)} s are too few: the links alone take ${leastSeconds.toFixed(2)} s`)
+  if (!(wholeSeconds > uplinkSeconds * 0.95))
+    throw new Error(`${wholeSeconds.toFixed(2)} s are too few: the uplink alone takes ${uplinkSeconds.toFixed(2)} s`)
   return figures
 }
 
